@@ -1,0 +1,141 @@
+//! The words of the wire: what a function is called and what is asked of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Longest name or namespace, in bytes: a DNS label (RFC 1035, section 2.3.4).
+pub const MAX_NAME: usize = 63;
+
+/// A function's name and the namespace it lives in, written `name.namespace`.
+///
+/// Both parts are made of ASCII letters, digits, `-` and `_` (wire.md section 1.2), at most
+/// [`MAX_NAME`] bytes each, so either is safe as a file name and as a metric label.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionName {
+    name: String,
+    namespace: String,
+}
+
+/// Why a text is not a function's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing where the name should stand.
+    #[error("a function name cannot be empty")]
+    Empty,
+    /// More than [`MAX_NAME`] bytes.
+    #[error("`{0}` is longer than {MAX_NAME} bytes")]
+    TooLong(String),
+    /// A character outside the allowed set.
+    #[error("`{0}` may only contain letters, digits, `-` and `_`")]
+    BadCharacter(String),
+}
+
+impl FunctionName {
+    /// Checks both parts. An empty namespace is allowed: a provider may not know any.
+    pub fn new(name: &str, namespace: &str) -> Result<Self, NameError> {
+        check_part(name)?;
+        if !namespace.is_empty() {
+            check_part(namespace)?;
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            namespace: namespace.to_owned(),
+        })
+    }
+
+    /// Reads `name` or `name.namespace`, split at the last dot (wire.md section 5.1).
+    pub fn parse(text: &str, default_namespace: &str) -> Result<Self, NameError> {
+        match text.rsplit_once('.') {
+            Some((name, namespace)) if !namespace.is_empty() => Self::new(name, namespace),
+            _ => Self::new(text, default_namespace),
+        }
+    }
+
+    /// The name without its namespace.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The namespace; empty when none is known.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+}
+
+/// `name.namespace`, or the bare name where no namespace is known.
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            f.write_str(&self.name)
+        } else {
+            write!(f, "{}.{}", self.name, self.namespace)
+        }
+    }
+}
+
+impl FromStr for FunctionName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        Self::parse(text, "")
+    }
+}
+
+impl Serialize for FunctionName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for FunctionName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Whether `byte` may stand in a function's name or namespace.
+pub const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+fn check_part(part: &str) -> Result<(), NameError> {
+    if part.is_empty() {
+        Err(NameError::Empty)
+    } else if part.len() > MAX_NAME {
+        Err(NameError::TooLong(part.to_owned()))
+    } else if !part.bytes().all(is_name_byte) {
+        Err(NameError::BadCharacter(part.to_owned()))
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_dot_splits_name_and_namespace() {
+        let name = FunctionName::parse("hello.prod", "openfaas-fn").unwrap();
+        assert_eq!((name.name(), name.namespace()), ("hello", "prod"));
+        assert_eq!(name.to_string(), "hello.prod");
+    }
+
+    #[test]
+    fn a_bare_name_gets_the_default_namespace() {
+        let name = FunctionName::parse("hello", "openfaas-fn").unwrap();
+        assert_eq!(name.to_string(), "hello.openfaas-fn");
+        assert_eq!(FunctionName::parse("hello", "").unwrap().to_string(), "hello");
+    }
+
+    #[test]
+    fn what_could_leave_a_folder_or_break_a_label_is_refused() {
+        for bad in ["", "..", ".", "a/b", "a b", "a.b.c", "ü", "a\0"] {
+            assert!(FunctionName::parse(bad, "ns").is_err(), "{bad:?}");
+        }
+        assert!(FunctionName::parse(&"a".repeat(64), "ns").is_err());
+    }
+}
