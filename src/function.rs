@@ -114,6 +114,7 @@ fn check_part(part: &str) -> Result<(), NameError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -3,7 +3,7 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, error  <-  config, metrics  <-  provider  <-  scale  <-  functions  <-  admin  <-  proxy  <-  server
+//! function, error  <-  config, metrics  <-  provider  <-  functions  <-  scale  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod config;
