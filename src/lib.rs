@@ -7,5 +7,10 @@
 //! ```
 
 pub mod config;
+pub mod credentials;
+pub mod error;
 pub mod function;
+pub mod functions;
+pub mod metrics;
 pub mod provider;
+pub mod scale;

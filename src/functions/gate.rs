@@ -63,11 +63,18 @@ impl Gate {
         }
     }
 
-    /// Sets the room and wakes everybody in line to look again: the replicas may have changed even
-    /// where the number has not.
+    /// Sets the room and wakes everybody in line.
     pub fn set_capacity(&self, capacity: usize) {
         self.capacity.store(capacity, Ordering::Release);
-        self.freed.notify_waiters();
+        self.wake();
+    }
+
+    /// Wakes everybody in line to look again: the replicas may have changed even where their number
+    /// has not.
+    pub fn wake(&self) {
+        if self.waiting() > 0 {
+            self.freed.notify_waiters();
+        }
     }
 
     /// Joins the line, unless so many wait already.

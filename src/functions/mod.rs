@@ -13,9 +13,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 pub use gate::{Gate, OPEN, Place, Waiting};
-pub use registry::{Inputs, Registry};
-pub use resolver::{Resolver, resolve_once};
-pub use snapshot::{Snapshot, View};
+pub use registry::{Inputs, Registry, Writer};
+pub use resolver::Resolver;
+pub use snapshot::{Route, Snapshot, provider_upstream};
 
 use crate::config::Timeouts;
 use crate::function::FunctionName;
