@@ -59,12 +59,20 @@ pub struct Record {
 
 /// Where records are handed over.
 pub struct AccessLog {
-    records: SyncSender<Record>,
+    records: SyncSender<Message>,
     dropped: IntCounter,
 }
 
-/// Ends the writer: once every [`AccessLog`] is gone, waits until all lines are written.
-pub struct Writer(thread::JoinHandle<()>);
+/// The thread that writes.
+pub struct Writer {
+    records: SyncSender<Message>,
+    thread: thread::JoinHandle<()>,
+}
+
+enum Message {
+    Record(Record),
+    End,
+}
 
 impl AccessLog {
     /// Opens the output and starts the writer.
@@ -90,32 +98,42 @@ impl AccessLog {
         let thread = thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || write(&receiver, sink))?;
-        Ok((Self { records, dropped }, Writer(thread)))
+        let writer = Writer {
+            records: records.clone(),
+            thread,
+        };
+        Ok((Self { records, dropped }, writer))
     }
 
     /// Hands a record over without waiting.
     pub fn log(&self, record: Record) {
-        if self.records.try_send(record).is_err() {
+        if self.records.try_send(Message::Record(record)).is_err() {
             self.dropped.inc();
         }
     }
 }
 
 impl Writer {
-    /// Waits for the last line.
+    /// Waits until everything handed over so far is written. Records that come later are lost.
     pub fn finish(self) {
-        // A writer that panicked has nothing left to write.
-        let _ = self.0.join();
+        // A writer that has gone has nothing left to write.
+        let _ = self.records.send(Message::End);
+        let _ = self.thread.join();
     }
 }
 
-fn write(records: &Receiver<Record>, mut sink: Box<dyn Write + Send>) {
+fn write(records: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
     let mut lines = Vec::with_capacity(64 * 1024);
-    while let Ok(first) = records.recv() {
-        thread::sleep(GATHER);
-        append(&mut lines, &first);
-        for record in records.try_iter().take(LINE) {
-            append(&mut lines, &record);
+    let mut ended = false;
+    while !ended && let Ok(first) = records.recv() {
+        if matches!(first, Message::Record(_)) {
+            thread::sleep(GATHER);
+        }
+        for message in std::iter::once(first).chain(records.try_iter().take(LINE)) {
+            match message {
+                Message::Record(record) => append(&mut lines, &record),
+                Message::End => ended = true,
+            }
         }
         // Nobody can be told that the log's disk is full; the next lines try again.
         let _ = sink.write_all(&lines).and_then(|()| sink.flush());

@@ -47,6 +47,8 @@ pub enum Failure {
     LineFull(usize),
     /// Asynchronous calls need a queue, and there is none.
     NoQueue,
+    /// The request's body is longer than this, in bytes.
+    TooLarge(usize),
     /// The client went away first.
     ClientGone,
     /// The gateway's own fault.
@@ -69,6 +71,7 @@ impl Failure {
             Self::ConnectFailed | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
             Self::NotReady(_) | Self::LineFull(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoQueue => StatusCode::NOT_IMPLEMENTED,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -91,6 +94,7 @@ impl Failure {
             Self::WaitTimeout(_) => "wait_timeout",
             Self::LineFull(_) => "line_full",
             Self::NoQueue => "no_queue",
+            Self::TooLarge(_) => "too_large",
             Self::ClientGone => "client_gone",
             Self::Internal => "internal",
         }
@@ -155,6 +159,7 @@ impl Failure {
                 "asynchronous calls need a queue, and this version has none: call /function/ instead"
                     .to_owned()
             }
+            Self::TooLarge(limit) => format!("the body is longer than {limit} bytes"),
             Self::ClientGone => "the client went away".to_owned(),
             Self::Internal => "the gateway failed; its log says why".to_owned(),
         }

@@ -2,6 +2,7 @@
 //! path holds so that it never looks a label up.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -154,6 +155,7 @@ impl Metrics {
             connect_retries: self.retries.with_label_values(&[label, "connect"]),
             calls: self.calls.clone(),
             by_code: std::array::from_fn(|_| OnceLock::new()),
+            other_codes: AtomicU64::new(0),
         }
     }
 
@@ -228,6 +230,7 @@ pub struct FunctionMetrics {
     pub connect_retries: IntCounter,
     calls: CallMetrics,
     by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
+    other_codes: AtomicU64,
 }
 
 struct CodeMetrics {
@@ -267,11 +270,18 @@ impl FunctionMetrics {
                 handles.seconds.observe(seconds);
             }
             None => {
+                self.other_codes.fetch_add(1, Ordering::Relaxed);
                 let handles = self.calls.code(&self.label, code);
                 handles.total.inc();
                 handles.seconds.observe(seconds);
             }
         }
+    }
+
+    /// Calls counted so far, whatever their outcome.
+    pub fn invocations(&self) -> u64 {
+        let common = self.by_code.iter().filter_map(OnceLock::get);
+        common.map(|code| code.total.get()).sum::<u64>() + self.other_codes.load(Ordering::Relaxed)
     }
 
     /// Keeps a call in the gauge of held calls until dropped.

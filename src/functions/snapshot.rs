@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub config: Arc<Config>,
     /// What takes calls to names nobody has listed: the remote provider knows better.
     pub fallback: Option<Arc<Function>>,
+    /// Counts calls to names nobody knows.
+    pub unknown: Arc<Live>,
     /// Own domains and paths, in the order of the file.
     pub routes: Vec<Route>,
     by_name: HashMap<Box<str>, Arc<Function>>,
@@ -43,6 +45,11 @@ impl Snapshot {
     /// The function of `name` or `name.namespace`.
     pub fn function(&self, name: &str) -> Option<&Arc<Function>> {
         self.by_name.get(name)
+    }
+
+    /// Whether functions are called at their own address, though a provider owns them.
+    pub fn direct(&self) -> bool {
+        matches!(&self.config.provider, Provider::Remote(remote) if remote.direct.is_some())
     }
 
     /// Every function once, by its full name.
@@ -130,6 +137,7 @@ impl Workshop {
             generation: view.generation,
             config: Arc::clone(&view.config),
             routes: self.routes(view, &by_name, fallback.as_ref()),
+            unknown: Arc::clone(&self.unknown),
             fallback,
             by_name,
         }

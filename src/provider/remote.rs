@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -34,8 +35,8 @@ const MAX_LIST: usize = 64 << 20;
 
 /// What the provider is asked for, and by whom.
 pub struct Remote {
-    config: RemoteProvider,
-    credentials: Option<Arc<Credentials>>,
+    config: ArcSwap<RemoteProvider>,
+    credentials: ArcSwapOption<Credentials>,
     client: Client<HttpConnector, Empty<Bytes>>,
     view: watch::Sender<View>,
     stale: Notify,
@@ -74,12 +75,24 @@ impl Remote {
     /// A poller of the provider at `config.url`. Needs no runtime until it is run.
     pub fn new(config: RemoteProvider, credentials: Option<Arc<Credentials>>) -> Arc<Self> {
         Arc::new(Self {
-            config,
-            credentials,
+            config: ArcSwap::from_pointee(config),
+            credentials: ArcSwapOption::new(credentials),
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
             view: watch::channel(View::default()).0,
             stale: Notify::new(),
         })
+    }
+
+    /// Asks another provider, or with other credentials, from now on.
+    pub fn configure(&self, config: RemoteProvider, credentials: Option<Arc<Credentials>>) {
+        self.config.store(Arc::new(config));
+        self.credentials.store(credentials);
+        self.refresh();
+    }
+
+    /// The provider's own `/system/info`; `None` if it answers nothing.
+    pub async fn info(&self) -> Result<Option<serde_json::Value>, RemoteError> {
+        self.get("/system/info").await
     }
 
     /// The last good view.
@@ -107,7 +120,7 @@ impl Remote {
                     metrics.provider_up.set(0);
                     // Once when it goes, not every five seconds.
                     if std::mem::replace(&mut up, false) {
-                        let url = self.config.url.to_string();
+                        let url = self.config.load().url.to_string();
                         tracing::warn!(url, %error, "provider does not answer; keeping its last list");
                     }
                 }
@@ -122,9 +135,10 @@ impl Remote {
 
     fn publish(&self, functions: Vec<Listed>) {
         let mut view = BTreeMap::new();
+        let config = self.config.load();
         for listed in functions {
             let namespace = if listed.namespace.is_empty() {
-                self.config.namespace.as_str()
+                config.namespace.as_str()
             } else {
                 listed.namespace.as_str()
             };
@@ -161,10 +175,11 @@ impl Remote {
             Err(error) => return Err(error),
         };
         if namespaces.is_empty() {
-            let path = if self.config.namespace.is_empty() {
+            let config = self.config.load_full();
+            let path = if config.namespace.is_empty() {
                 "/system/functions".to_owned()
             } else {
-                format!("/system/functions?namespace={}", self.config.namespace)
+                format!("/system/functions?namespace={}", config.namespace)
             };
             return Ok(self.get(&path).await?.unwrap_or_default());
         }
@@ -193,7 +208,7 @@ impl Remote {
 
     async fn fetch(&self, path: &str) -> Result<Bytes, RemoteError> {
         let transport = |error: &dyn std::fmt::Display| RemoteError::Transport(error.to_string());
-        let base = self.config.url.to_string();
+        let base = self.config.load().url.to_string();
         let uri = format!("{}{path}", base.trim_end_matches('/'))
             .parse::<Uri>()
             .map_err(|error| transport(&error))?;
@@ -217,7 +232,7 @@ impl Remote {
 
     /// The gateway's credentials, as the provider has the same ones (wire.md section 8).
     fn authorization(&self) -> Option<HeaderValue> {
-        self.credentials.as_ref()?.header().ok()
+        self.credentials.load().as_ref()?.header().ok()
     }
 }
 

@@ -78,19 +78,10 @@ pub fn forward(
         request.insert_header(FORWARDED_HOST, host)?;
     }
     if let Some(client) = client {
-        let address = address_value(client);
-        let chain = request.headers.get(FORWARDED_FOR);
-        let value = match chain.filter(|chain| trusted && !chain.is_empty()) {
-            Some(chain) => {
-                let mut joined = Vec::with_capacity(chain.len() + 2 + address.len());
-                joined.extend_from_slice(chain.as_bytes());
-                joined.extend_from_slice(b", ");
-                joined.extend_from_slice(address.as_bytes());
-                // Both parts are header values already.
-                HeaderValue::from_maybe_shared(joined).unwrap_or(address)
-            }
-            None => address,
-        };
+        let mut value = address_value(client);
+        if trusted && let Some(chain) = joined(&request.headers, &value) {
+            value = chain;
+        }
         request.insert_header(FORWARDED_FOR, value)?;
     }
     request.insert_header(http::header::HOST, authority.clone())
@@ -108,6 +99,22 @@ pub fn finish_response(response: &mut ResponseHeader, identity: &CallIdentity) -
         response.insert_header(START_TIME, identity.start_time.clone())?;
     }
     Ok(())
+}
+
+/// The chain of addresses so far, however many lines it came in, and one more; `None` without one.
+fn joined(headers: &HeaderMap, last: &HeaderValue) -> Option<HeaderValue> {
+    let mut chain = Vec::new();
+    for part in headers.get_all(FORWARDED_FOR) {
+        if !part.is_empty() {
+            chain.extend_from_slice(part.as_bytes());
+            chain.extend_from_slice(b", ");
+        }
+    }
+    if chain.is_empty() {
+        return None;
+    }
+    chain.extend_from_slice(last.as_bytes());
+    HeaderValue::from_maybe_shared(chain).ok()
 }
 
 fn random_id() -> HeaderValue {
@@ -196,11 +203,12 @@ mod tests {
         let headers = [
             ("Host", "inner"),
             ("X-Forwarded-For", "1.1.1.1"),
+            ("X-Forwarded-For", "2.2.2.2"),
             ("X-Forwarded-Host", "outer"),
         ];
         assert_eq!(
             forwarded(&headers, &["10.0.0.0/8"]),
-            ("1.1.1.1, 10.0.0.9".to_owned(), Some("outer".to_owned()))
+            ("1.1.1.1, 2.2.2.2, 10.0.0.9".to_owned(), Some("outer".to_owned()))
         );
     }
 
