@@ -38,7 +38,7 @@ function show() {
     }
   }
   shown.forEach((f, place) => {
-    const row = rows.get(f.id) ?? newRow(f.id);
+    const row = rows.get(f.id) ?? newRow(f);
     fill(row, f);
     if ($("rows").children[place] !== row) $("rows").insertBefore(row, $("rows").children[place] ?? null);
   });
@@ -47,11 +47,15 @@ function show() {
   detail();
 }
 
-function newRow(id) {
+function newRow({ id, name, namespace }) {
   const row = document.createElement("tr");
   const link = document.createElement("a");
   link.href = `#${encodeURIComponent(id)}`;
-  link.textContent = id;
+  link.append(name);
+  if (namespace) {
+    const suffix = Object.assign(document.createElement("span"), { textContent: `.${namespace}` });
+    link.append(document.createElement("wbr"), suffix);
+  }
   row.insertCell().append(link);
   row.insertCell().append(document.createElement("code"));
   row.insertCell().className = "number";
