@@ -5,10 +5,11 @@ CARGO ?= cargo
 RELEASE := target/release
 # `make tools` installs here; a cargo-deny that is already on the machine is used instead.
 TOOLS := target/tools
-export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin
+# Debian keeps nginx in /usr/sbin, which is not on everybody's path.
+export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:/usr/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt check bench bench-micro bench-load advisories tools setup clean
+.PHONY: help run build test lint fmt check bench bench-micro bench-load advisories tools load-tools setup clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -39,8 +40,7 @@ bench: bench-micro bench-load ## every benchmark
 bench-micro: setup ## micro benchmarks of routing and header work
 	$(CARGO) bench --locked --bench '*'
 
-bench-load: build ## load against nginx, then classic calls, then reloads (needs wrk and nginx)
-	@.ci/need wrk=wrk nginx=nginx-light
+bench-load: load-tools build ## load against nginx, then classic calls, then reloads
 	benches/load/run compare
 	benches/load/run classic
 	benches/load/run reloads
@@ -51,6 +51,10 @@ advisories: setup tools ## known holes in dependencies; downloads the RustSec ad
 
 tools: setup ## install cargo-deny into target/ if the machine has none
 	@.ci/tools $(TOOLS)
+
+# Debian's nginx starts a service on port 80 once it is installed; the bench does not touch it.
+load-tools:
+	@.ci/need wrk=wrk nginx=nginx-light
 
 setup:
 	@.ci/need cargo cmake=cmake cc=gcc+libc6-dev
