@@ -38,10 +38,15 @@ fn converse(stream: &TcpStream) -> io::Result<()> {
     let mut output = stream;
     while let Some(body) = read_request(&mut input)? {
         let name = String::from_utf8_lossy(&body);
-        let name = if name.is_empty() { "world" } else { name.trim_end() };
+        let name = if name.is_empty() {
+            "world"
+        } else {
+            name.trim_end()
+        };
         let greeting = format!("Hello, {name}!\n");
         let length = greeting.len();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}");
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}");
         output.write_all(format!("{head}\r\n\r\n{greeting}").as_bytes())?;
     }
     Ok(())
