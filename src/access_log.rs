@@ -69,10 +69,8 @@ pub struct Writer {
     thread: thread::JoinHandle<()>,
 }
 
-enum Message {
-    Record(Record),
-    End,
-}
+/// A record, or the end.
+type Message = Option<Record>;
 
 impl AccessLog {
     /// Opens the output and starts the writer.
@@ -107,7 +105,7 @@ impl AccessLog {
 
     /// Hands a record over without waiting.
     pub fn log(&self, record: Record) {
-        if self.records.try_send(Message::Record(record)).is_err() {
+        if self.records.try_send(Some(record)).is_err() {
             self.dropped.inc();
         }
     }
@@ -117,7 +115,7 @@ impl Writer {
     /// Waits until everything handed over so far is written. Records that come later are lost.
     pub fn finish(self) {
         // A writer that has gone has nothing left to write.
-        let _ = self.records.send(Message::End);
+        let _ = self.records.send(None);
         let _ = self.thread.join();
     }
 }
@@ -126,13 +124,13 @@ fn write(records: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
     let mut lines = Vec::with_capacity(64 * 1024);
     let mut ended = false;
     while !ended && let Ok(first) = records.recv() {
-        if matches!(first, Message::Record(_)) {
+        if first.is_some() {
             thread::sleep(GATHER);
         }
         for message in std::iter::once(first).chain(records.try_iter().take(LINE)) {
             match message {
-                Message::Record(record) => append(&mut lines, &record),
-                Message::End => ended = true,
+                Some(record) => append(&mut lines, &record),
+                None => ended = true,
             }
         }
         // Nobody can be told that the log's disk is full; the next lines try again.

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, Method, Request, Response, Version, header};
+use axum::body::HttpBody;
 use http_body_util::BodyExt;
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
@@ -117,7 +118,7 @@ fn request(session: &Session, call: &Call, body: Bytes) -> Result<Request<Body>,
 
 async fn write(session: &mut Session, response: Response<Body>) -> Result<()> {
     let (parts, mut body) = response.into_parts();
-    let length = http_body::Body::size_hint(&body).exact();
+    let length = body.size_hint().exact();
     let mut head = ResponseHeader::from(parts);
     for name in &HOP_BY_HOP {
         head.remove_header(name);

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use pingora::http::RequestHeader;
+
 use crate::error::Failure;
 use crate::functions::{Function, Lease, Live, Snapshot};
 use crate::gateway::Gateway;
@@ -45,6 +47,11 @@ pub struct Call {
 pub enum Target {
     /// Not decided, or answered by the gateway itself.
     Own,
+    /// A function that is not there.
+    Missing {
+        /// The name it was called by.
+        name: Box<str>,
+    },
     /// A function.
     Function {
         /// Which.
@@ -84,6 +91,11 @@ impl Call {
         }
     }
 
+    /// Names the call, by the client's own id if it sent one.
+    pub fn identify(&mut self, request: &RequestHeader) {
+        self.identity = Some(CallIdentity::of(&request.headers, self.time));
+    }
+
     /// The gateway that serves it.
     pub fn gateway(&self) -> &Arc<Gateway> {
         &self.in_flight.0
@@ -92,7 +104,7 @@ impl Call {
     /// The function it goes to, or the provider in its place.
     pub fn function(&self) -> Option<&Arc<Function>> {
         match &self.target {
-            Target::Own => None,
+            Target::Own | Target::Missing { .. } => None,
             Target::Function { function, .. } | Target::Provider { function, .. } => Some(function),
         }
     }
@@ -101,6 +113,7 @@ impl Call {
     pub fn function_name(&self) -> &str {
         match &self.target {
             Target::Function { function, .. } => &function.key,
+            Target::Missing { name } => name,
             Target::Provider { .. } => "provider",
             Target::Own => "",
         }

@@ -13,7 +13,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
-use pingora::time::sleep;
+use pingora::prelude::sleep;
 
 use super::Proxy;
 use super::upstream::limit;

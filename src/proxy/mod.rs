@@ -30,7 +30,7 @@ use crate::scale;
 
 use admin_bridge::{AdminBridge, Answer};
 use context::{Call, Target};
-use headers::{CALL_ID, CallIdentity, START_TIME};
+use headers::{CALL_ID, START_TIME};
 use route::Route;
 use upstream::limit;
 
@@ -245,7 +245,7 @@ impl ProxyHttp for Proxy {
                     .api_request(method, template, status, seconds);
                 self.notice_change(session, status);
             }
-            Target::Function { .. } | Target::Own => {
+            Target::Function { .. } | Target::Missing { .. } | Target::Own => {
                 if let Some(live) = call.counted_on() {
                     live.metrics.count(status, seconds);
                 }
@@ -284,6 +284,7 @@ impl Proxy {
         let uri = session.req_header().uri.clone();
         let path = uri.path();
         if let Some((function, prefix)) = own_route(session, call, path) {
+            call.identify(session.req_header());
             return self.call(session, call, function, 0, prefix).await;
         }
         if let Some(clean) = route::cleaned(path) {
@@ -291,6 +292,7 @@ impl Proxy {
         }
         match route::parse(path) {
             Route::Function { name, rest } => {
+                call.identify(session.req_header());
                 let function = self.find(call, &name).await?;
                 let rest = match function.path {
                     PathRule::Trimmed => rest,
@@ -301,7 +303,10 @@ impl Proxy {
             Route::AsyncFunction if session.req_header().method != Method::POST => {
                 Err(Failure::MethodNotAllowed)
             }
-            Route::AsyncFunction => Err(Failure::NoQueue),
+            Route::AsyncFunction => {
+                call.identify(session.req_header());
+                Err(Failure::NoQueue)
+            }
             Route::Nowhere => Err(Failure::NoRoute),
             Route::System | Route::Ui | Route::Health | Route::Root => {
                 self.administer(session, call, path).await
@@ -322,11 +327,14 @@ impl Proxy {
             if let Some(function) = self.gateway.registry.adopt(name, bound).await {
                 return Ok(function);
             }
-            call.count_on(&Arc::clone(&call.snapshot.unknown));
-            return Err(Failure::ConnectFailed);
         }
         call.count_on(&Arc::clone(&call.snapshot.unknown));
-        Err(Failure::NoFunction)
+        call.target = Target::Missing { name: name.into() };
+        // A name that is called directly is a host name: what is missing is its address.
+        Err(match call.snapshot.fallback {
+            Some(_) => Failure::ConnectFailed,
+            None => Failure::NoFunction,
+        })
     }
 
     /// Gets a place on the function: at once where one is free, otherwise in line.
@@ -339,7 +347,6 @@ impl Proxy {
         prefix: Option<Box<str>>,
     ) -> Result<Routed, Failure> {
         let request = session.req_header();
-        call.identity = Some(CallIdentity::of(&request.headers, call.time));
         call.stream = session.is_upgrade_req() || wants_stream(request);
         call.target = Target::Function {
             function: Arc::clone(&function),
@@ -422,7 +429,8 @@ impl Proxy {
         match bridge.answer(session, call).await {
             Ok(()) => Ok(Routed::Answered),
             Err(Answer::Failure(failure)) => Err(failure),
-            Err(Answer::Broken(_)) => {
+            Err(Answer::Broken(error)) => {
+                tracing::debug!(%error, path, "client went away");
                 call.failure = Some(Failure::ClientGone);
                 Ok(Routed::Answered)
             }
