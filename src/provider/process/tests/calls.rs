@@ -250,6 +250,23 @@ async fn a_caller_that_goes_away_takes_the_process_along() {
 }
 
 #[tokio::test]
+async fn so_does_one_whose_body_the_process_does_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pids");
+    let running = Running::with(shell(&format!("echo $$ >> {}; sleep 1000", file.display())));
+    let request = "POST / HTTP/1.1\r\nHost: f\r\nContent-Length: 9999999\r\n\r\n";
+    let mut talk = Talk::begin(&running, request).await;
+    let pid = pids(&file, 1).await[0];
+    // More than the pipe to the process and the server's buffers hold.
+    let sending = talk.0.write_all(&[b'x'; 9_999_999]);
+    let stuck = tokio::time::timeout(Duration::from_millis(200), sending).await;
+    assert!(stuck.is_err() && lives(pid));
+    drop(talk);
+    until(|| !lives(pid)).await;
+    running.end().await;
+}
+
+#[tokio::test]
 async fn calls_beyond_max_inflight_are_refused() {
     let mut process = classic(&["cat"]);
     process.watchdog.max_inflight = NonZeroUsize::new(1);
