@@ -40,7 +40,7 @@ use crate::config;
 /// Output of a classic call that is held until its exit status is known, in bytes.
 pub const MAX_HELD: usize = 8 * 1024 * 1024;
 
-/// Header lines of one request; the proxy allows no more.
+/// Header lines of one request: as many as the proxy itself accepts.
 const MAX_HEADERS: usize = 256;
 
 /// Pause after a connection could not be accepted, mostly for want of file descriptors.
