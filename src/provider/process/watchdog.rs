@@ -9,6 +9,8 @@
 //! The proxy is its only client, as the socket lies in a directory of the gateway's own.
 
 use std::io;
+#[cfg(target_os = "linux")]
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -22,6 +24,8 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+#[cfg(target_os = "linux")]
+use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -36,7 +40,7 @@ use crate::config;
 /// Output of a classic call that is held until its exit status is known, in bytes.
 pub const MAX_HELD: usize = 8 * 1024 * 1024;
 
-/// Header lines of one request; the proxy allows no more.
+/// Header lines of one request: as many as the proxy itself accepts.
 const MAX_HEADERS: usize = 256;
 
 /// Pause after a connection could not be accepted, mostly for want of file descriptors.
@@ -162,6 +166,7 @@ pub(super) async fn serve(watchdog: Arc<Watchdog>, listener: UnixListener) {
 
 async fn connection(watchdog: Arc<Watchdog>, stream: UnixStream) {
     let mut ending = watchdog.ending.clone();
+    let hung_up = hung_up(&stream);
     let service = service_fn(move |request| {
         let watchdog = Arc::clone(&watchdog);
         async move { Ok::<_, std::convert::Infallible>(watchdog.respond(request).await) }
@@ -175,10 +180,34 @@ async fn connection(watchdog: Arc<Watchdog>, stream: UnixStream) {
     // where they happen.
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = hung_up => return,
         () = raised(&mut ending) => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+/// Waits until the caller has closed the connection. The server sees that itself while it reads,
+/// but not while a body waits in the socket for a process that does not want it.
+#[cfg(target_os = "linux")]
+fn hung_up(stream: &UnixStream) -> impl Future<Output = ()> + use<> {
+    // A second descriptor, so that the wait has a readiness of its own. Nothing is ever sent out
+    // of band, so it does not wake for data.
+    let watched = stream
+        .as_fd()
+        .try_clone_to_owned()
+        .and_then(|socket| UnixStream::from_std(socket.into()));
+    async {
+        match watched {
+            Ok(watched) => drop(watched.ready(Interest::PRIORITY).await),
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn hung_up(_: &UnixStream) -> impl Future<Output = ()> + use<> {
+    std::future::pending()
 }
 
 /// Classic mode.

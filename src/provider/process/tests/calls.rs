@@ -198,8 +198,14 @@ async fn debug_switches_put_bodies_into_the_log() {
 #[tokio::test]
 async fn a_function_may_ignore_its_input() {
     let running = Running::with(shell("echo done"));
-    let (status, _, reply) = running.post(vec![b'x'; 4 << 20]).await;
-    assert_eq!((status.as_u16(), &reply[..]), (200, &b"done\n"[..]));
+    // The caller gets all of its body out, the reply, and the connection back for more.
+    let request = "POST / HTTP/1.1\r\nHost: f\r\nContent-Length: 4000000\r\n\r\n";
+    let mut talk = Talk::begin(&running, request).await;
+    talk.say(&"x".repeat(4_000_000)).await;
+    talk.hear("\r\n\r\ndone\n").await;
+    talk.say("GET / HTTP/1.1\r\nHost: f\r\n\r\n").await;
+    talk.1.clear();
+    talk.hear("\r\n\r\ndone\n").await;
     running.end().await;
 }
 
@@ -244,6 +250,23 @@ async fn a_caller_that_goes_away_takes_the_process_along() {
     let talk = Talk::begin(&running, request).await;
     let pid = pids(&file, 1).await[0];
     assert!(lives(pid));
+    drop(talk);
+    until(|| !lives(pid)).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn so_does_one_whose_body_the_process_does_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pids");
+    let running = Running::with(shell(&format!("echo $$ >> {}; sleep 1000", file.display())));
+    let request = "POST / HTTP/1.1\r\nHost: f\r\nContent-Length: 9999999\r\n\r\n";
+    let mut talk = Talk::begin(&running, request).await;
+    let pid = pids(&file, 1).await[0];
+    // More than the pipe to the process and the server's buffers hold.
+    let sending = talk.0.write_all(&[b'x'; 9_999_999]);
+    let stuck = tokio::time::timeout(Duration::from_millis(200), sending).await;
+    assert!(stuck.is_err() && lives(pid));
     drop(talk);
     until(|| !lives(pid)).await;
     running.end().await;
