@@ -67,7 +67,7 @@ function newRow({ id, name, namespace }) {
 function fill(row, f) {
   const [name, runs, replicas, invocations] = row.cells;
   row.className = f.available > 0 ? "ready" : "";
-  name.firstChild.title = f.available > 0 ? "ready" : "not ready";
+  name.firstChild.title = f.problem ?? (f.available > 0 ? "ready" : "not ready");
   name.firstChild.toggleAttribute("aria-current", f.id === selected());
   runs.firstChild.textContent = f.runs;
   replicas.textContent = f.available === f.replicas ? count(f.replicas) : `${count(f.available)} of ${count(f.replicas)}`;
@@ -91,7 +91,7 @@ function detail() {
     Address: api.address(f.id),
     Image: f.image,
     Command: f.envProcess,
-    State: f.available > 0 ? "ready" : "not ready",
+    State: [f.available > 0 ? "ready" : "not ready", f.problem].filter(Boolean).join(": "),
     Labels: labels.join(", "),
   });
 }
