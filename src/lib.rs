@@ -6,6 +6,7 @@
 //! function, error  <-  config, metrics  <-  provider  <-  scale  <-  functions  <-  admin  <-  proxy  <-  server
 //! ```
 
+pub mod cli;
 pub mod config;
 pub mod function;
 pub mod provider;
