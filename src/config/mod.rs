@@ -1,16 +1,35 @@
 //! The configuration as the program uses it: checked, complete, and without a trace of YAML.
 //!
 //! What the user wrote is `file::File`; the environment and the flags are laid over it, and
-//! [`Config`] is built from the whole or not at all. Units: durations are [`Duration`], sizes are
+//! [`Config`] is built from the whole or not at all, by [`load()`]. Units: durations are [`Duration`], sizes are
 //! bytes, addresses are resolved or checked to be resolvable.
 
-use std::collections::BTreeMap;
+mod build;
+pub mod diff;
+mod duration;
+pub mod env;
+mod file;
+mod interpolate;
+mod load;
+mod masked;
+mod problem;
+pub mod schema;
+mod suggest;
+mod value;
+pub mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use duration::{format_duration, parse_duration};
+pub use load::{Error, Flags, Loaded, Sources, load};
+pub use masked::masked;
 
 use crate::function::FunctionName;
 
@@ -39,6 +58,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// One line per call.
     pub access_log: AccessLog,
+    /// Dotted keys whose value came from a `${file:}`; they are never shown.
+    pub from_files: BTreeSet<String>,
 }
 
 impl Config {
@@ -49,6 +70,15 @@ impl Config {
             Provider::Process(process) => process.namespaces.first().map_or("", String::as_str),
             Provider::Remote(remote) => &remote.namespace,
         }
+    }
+}
+
+/// A function's name as a key of the file: bare in the default namespace.
+pub fn function_key(name: &FunctionName, default_namespace: &str) -> String {
+    if name.namespace() == default_namespace {
+        name.name().to_owned()
+    } else {
+        name.to_string()
     }
 }
 
@@ -321,7 +351,7 @@ pub enum Mode {
 }
 
 /// A function's process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Process {
     /// Program and arguments, split on white space as the classic watchdog does, no shell.
     pub command: Vec<String>,
@@ -335,6 +365,20 @@ pub struct Process {
     pub replicas: u64,
     /// What the watchdog around it does.
     pub watchdog: Watchdog,
+}
+
+/// Shows everything but the values of the environment, which hold secrets.
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Process")
+            .field("command", &self.command)
+            .field("mode", &self.mode)
+            .field("dir", &self.dir)
+            .field("environment", &self.environment.keys())
+            .field("replicas", &self.replicas)
+            .field("watchdog", &self.watchdog)
+            .finish()
+    }
 }
 
 /// The knobs of the classic watchdog (users.md section 5.3), and the readiness probe.
@@ -378,7 +422,8 @@ pub struct Route {
 pub enum PathPattern {
     /// This path only.
     Exact(String),
-    /// This path and everything below it; the function sees the whole path. Written `/v1/*`.
+    /// This path and everything below it; the function sees the whole path. Written `/v1/*`, kept
+    /// without its slash at the end: `/v1`, and nothing at all for `/*`.
     Prefix(String),
 }
 

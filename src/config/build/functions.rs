@@ -1,0 +1,214 @@
+//! `functions`: what the file declares.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Reader;
+use crate::config::file::{self, Entries, OneOrMany, Origin, Scalar};
+use crate::config::{
+    Function, Mode, Place, Process, Provider, Timeouts, Watchdog, function_key,
+};
+use crate::function::FunctionName;
+
+/// The provider, and where its kind was written.
+pub(super) struct Owner<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) kind: Origin,
+}
+
+impl Reader<'_> {
+    pub(super) fn functions(
+        &mut self,
+        raw: &Option<Entries<file::Function>>,
+        owner: &Owner<'_>,
+        timeouts: Timeouts,
+    ) -> BTreeMap<FunctionName, Function> {
+        let mut functions = BTreeMap::new();
+        let mut spellings: BTreeMap<FunctionName, &str> = BTreeMap::new();
+        for (name, raw) in raw.as_ref().map_or(&[][..], |raw| &raw.0) {
+            let default_namespace = owner.provider.default_namespace();
+            let parsed = match FunctionName::parse(&name.text, default_namespace) {
+                Ok(parsed) => parsed,
+                Err(error) => {
+                    self.refuse(name.origin, "functions", &error.to_string());
+                    continue;
+                }
+            };
+            let key = format!("functions.{}", function_key(&parsed, default_namespace));
+            if let Some(first) = spellings.insert(parsed.clone(), &name.text) {
+                let why = format!("is `{first}` once more, keep one of them");
+                self.refuse(name.origin, &format!("functions.{}", name.text), &why);
+            }
+            self.check_namespace(name, &parsed, owner);
+            if let Some(function) = self.function(&key, name.origin, raw, owner, timeouts) {
+                functions.insert(parsed, function);
+            }
+        }
+        functions
+    }
+
+    /// A namespace nobody listed is a slip more often than not.
+    fn check_namespace(&mut self, name: &Scalar<String>, parsed: &FunctionName, owner: &Owner<'_>) {
+        if let Provider::Process(process) = owner.provider
+            && !process.namespaces.iter().any(|known| known == parsed.namespace())
+        {
+            let why = format!("add `{}` to `provider.namespaces`", parsed.namespace());
+            self.refuse(name.origin, &format!("functions.{}", name.text), &why);
+        }
+    }
+
+    fn function(
+        &mut self,
+        key: &str,
+        origin: Origin,
+        raw: &file::Function,
+        owner: &Owner<'_>,
+        timeouts: Timeouts,
+    ) -> Option<Function> {
+        let place = match (&raw.process, &raw.upstream) {
+            (Some(command), None) => self.process(key, command, raw, owner).map(Place::Process),
+            (None, Some(upstream)) => {
+                self.only_for_processes(key, raw);
+                Some(Place::Upstream(self.one_or_many(&format!("{key}.upstream"), upstream)))
+            }
+            (Some(command), Some(_)) => {
+                let why = "`process` and `upstream` exclude each other, keep one";
+                self.refuse(command.origin(), key, why);
+                None
+            }
+            (None, None) => {
+                self.refuse(origin, key, "needs `process: COMMAND` or `upstream: http://host:port`");
+                None
+            }
+        };
+        Some(Function {
+            timeouts: self.function_timeouts(key, raw, timeouts),
+            concurrency: self.read(&format!("{key}.concurrency"), &raw.concurrency),
+            labels: self.read_entries(&format!("{key}.labels"), &raw.labels),
+            annotations: self.read_entries(&format!("{key}.annotations"), &raw.annotations),
+            place: place?,
+        })
+    }
+
+    fn process(
+        &mut self,
+        key: &str,
+        command: &OneOrMany<String>,
+        raw: &file::Function,
+        owner: &Owner<'_>,
+    ) -> Option<Process> {
+        if matches!(owner.provider, Provider::Remote(_)) {
+            let why = "the remote provider cannot run it, `provider.kind` must be `process`";
+            self.misfit(command.origin(), owner.kind, &format!("{key}.process"), why);
+        }
+        let words = self.one_or_many(&format!("{key}.process"), command);
+        let words: Vec<String> = match command {
+            OneOrMany::One(_) => {
+                let text = words.concat();
+                text.split_whitespace().map(str::to_owned).collect()
+            }
+            OneOrMany::Many(..) => words,
+        };
+        if words.first().is_none_or(String::is_empty) {
+            self.refuse(command.origin(), &format!("{key}.process"), "names no program");
+        }
+        let process = Process {
+            command: words,
+            mode: self.read_or(&format!("{key}.mode"), &raw.mode, Mode::Classic),
+            dir: self.read(&format!("{key}.dir"), &raw.dir),
+            environment: self.environment(&format!("{key}.environment"), raw),
+            replicas: self.read_or(&format!("{key}.replicas"), &raw.replicas, 1),
+            watchdog: self.watchdog(key, raw),
+        };
+        matches!(owner.provider, Provider::Process(_)).then_some(process)
+    }
+
+    fn environment(&mut self, key: &str, raw: &file::Function) -> BTreeMap<String, String> {
+        for (name, value) in raw.environment.as_ref().map_or(&[][..], |raw| &raw.0) {
+            if name.text.is_empty() || name.text.contains(['=', '\0']) {
+                let why = format!("`{}` cannot be a variable's name", name.text.escape_debug());
+                self.refuse(name.origin, key, &why);
+            }
+            if value.text.contains('\0') {
+                self.refuse(value.origin, key, "a variable cannot hold a zero byte");
+            }
+        }
+        self.read_entries(key, &raw.environment)
+    }
+
+    fn watchdog(&mut self, key: &str, raw: &file::Function) -> Watchdog {
+        let none = file::FunctionTimeouts::default();
+        let timeouts = raw.timeouts.as_ref().unwrap_or(&none);
+        let seconds = Duration::from_secs;
+        let at = |name: &str| format!("{key}.{name}");
+        let ready_path = self.read(&at("ready_path"), &raw.ready_path);
+        if let (Some(scalar), Some(path)) = (&raw.ready_path, &ready_path)
+            && !path.starts_with('/')
+        {
+            self.refuse(scalar.origin, &at("ready_path"), "must begin with `/`");
+        }
+        Watchdog {
+            exec_timeout: self.read_or(&at("timeouts.exec"), &timeouts.exec, Duration::ZERO),
+            max_inflight: self.read(&at("max_inflight"), &raw.max_inflight),
+            content_type: self.read(&at("content_type"), &raw.content_type),
+            cgi_headers: self.read_or(&at("cgi_headers"), &raw.cgi_headers, true),
+            combine_output: self.read_or(&at("combine_output"), &raw.combine_output, true),
+            read_debug: self.read_or(&at("read_debug"), &raw.read_debug, false),
+            write_debug: self.read_or(&at("write_debug"), &raw.write_debug, false),
+            ready_path,
+            start_timeout: self.read_or(&at("timeouts.start"), &timeouts.start, seconds(30)),
+            stop_timeout: self.read_or(&at("timeouts.stop"), &timeouts.stop, seconds(10)),
+        }
+    }
+
+    fn function_timeouts(&mut self, key: &str, raw: &file::Function, all: Timeouts) -> Timeouts {
+        let none = file::FunctionTimeouts::default();
+        let raw = raw.timeouts.as_ref().unwrap_or(&none);
+        let at = |name: &str| format!("{key}.timeouts.{name}");
+        Timeouts {
+            read: self.read_or(&at("read"), &raw.read, all.read),
+            write: self.read_or(&at("write"), &raw.write, all.write),
+            upstream: self.read_or(&at("upstream"), &raw.upstream, all.upstream),
+            idle: self.read_or(&at("idle"), &raw.idle, all.idle),
+        }
+    }
+
+    /// Whoever sets one of these for a static upstream believes that it does something.
+    fn only_for_processes(&mut self, key: &str, raw: &file::Function) {
+        let timeouts = raw.timeouts.as_ref();
+        let set = [
+            ("mode", raw.mode.as_ref().map(|s| s.origin)),
+            ("dir", raw.dir.as_ref().map(|s| s.origin)),
+            ("environment", raw.environment.as_ref().and_then(|e| Some(e.0.first()?.0.origin))),
+            ("replicas", raw.replicas.as_ref().map(|s| s.origin)),
+            ("max_inflight", raw.max_inflight.as_ref().map(|s| s.origin)),
+            ("content_type", raw.content_type.as_ref().map(|s| s.origin)),
+            ("cgi_headers", raw.cgi_headers.as_ref().map(|s| s.origin)),
+            ("combine_output", raw.combine_output.as_ref().map(|s| s.origin)),
+            ("read_debug", raw.read_debug.as_ref().map(|s| s.origin)),
+            ("write_debug", raw.write_debug.as_ref().map(|s| s.origin)),
+            ("ready_path", raw.ready_path.as_ref().map(|s| s.origin)),
+            ("timeouts.exec", timeouts.and_then(|t| Some(t.exec.as_ref()?.origin))),
+            ("timeouts.start", timeouts.and_then(|t| Some(t.start.as_ref()?.origin))),
+            ("timeouts.stop", timeouts.and_then(|t| Some(t.stop.as_ref()?.origin))),
+        ];
+        for (name, origin) in set {
+            if let Some(origin) = origin {
+                let why = "only a `process` has it, this function has an `upstream`";
+                self.refuse(origin, &format!("{key}.{name}"), why);
+            }
+        }
+    }
+
+    fn one_or_many<T: super::Value>(&mut self, key: &str, raw: &OneOrMany<T>) -> Vec<T> {
+        match raw {
+            OneOrMany::One(one) => self.read_scalar(key, one).into_iter().collect(),
+            OneOrMany::Many(origin, many) => {
+                if many.is_empty() {
+                    self.refuse(*origin, key, "the list is empty, write at least one value");
+                }
+                self.read_list(key, many)
+            }
+        }
+    }
+}

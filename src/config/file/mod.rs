@@ -1,0 +1,377 @@
+//! The configuration as the user wrote it: nothing is checked yet but the names of keys.
+//!
+//! Every field is optional, every value is still text with the place where it was written. The
+//! environment and the flags are laid over this type, and `build` makes a `Config` of it or says
+//! what is wrong. The doc comments below are the descriptions in the JSON Schema.
+
+mod scalar;
+mod yaml;
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use scalar::{Entries, OneOrMany, Origin, Scalar};
+pub use yaml::parse;
+
+use super::value::{HttpUrl, Network, ProviderWord, QueueWord, Size, Threads};
+use super::{LogFormat, LogOutput, Mode, Upstream};
+
+/// Configuration of the gateway. Durations are written `1m30s` or `250ms`, a bare number is
+/// seconds; sizes `10MiB`. Any value may hold `${NAME}`, `${NAME:-default}` or `${file:/path}`.
+/// Changes take effect at once unless a key says otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "gateway configuration")]
+pub struct File {
+    /// Version of this format. Default: 1, the only one.
+    pub version: Option<Scalar<u32>>,
+    /// Listeners, threads and limits of the process.
+    pub server: Option<Server>,
+    /// Limits of a call, for functions that set none of their own. `0` is no limit.
+    pub timeouts: Option<Timeouts>,
+    /// Who may use `/system/*` and `/ui/*`.
+    pub admin: Option<Admin>,
+    /// The portal.
+    pub ui: Option<Ui>,
+    /// Who owns the functions that are not static upstreams.
+    pub provider: Option<Provider>,
+    /// Waiting for functions, and scaling them.
+    pub scale: Option<Scale>,
+    /// Asynchronous calls.
+    pub queue: Option<Queue>,
+    /// Functions by `name` or `name.namespace`, deployed at start and on reload.
+    pub functions: Option<Entries<Function>>,
+    /// Own domains and paths onto functions; the first rule that fits wins.
+    pub routes: Option<Vec<Route>>,
+    /// One line per call.
+    pub access_log: Option<AccessLog>,
+}
+
+/// Listeners, threads and limits of the process.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address of functions, API and portal. Default: `0.0.0.0:8080`. Restart to change.
+    pub listen: Option<Scalar<SocketAddr>>,
+    /// Address of `/metrics`. Default: `0.0.0.0:8082`. Restart to change.
+    pub metrics: Option<Scalar<SocketAddr>>,
+    /// Threads of the proxy. Default: `auto`, one per processor. Restart to change.
+    pub threads: Option<Scalar<Threads>>,
+    /// Client connections held open at once. Default: 20000. Restart to change.
+    pub max_connections: Option<Scalar<NonZeroUsize>>,
+    /// Whether clients may speak HTTP/2 without TLS. Default: false. Restart to change.
+    pub h2c: Option<Scalar<bool>>,
+    /// Idle connections kept open to functions, all together. Default: 1024. Restart to change.
+    pub upstream_keepalive: Option<Scalar<usize>>,
+    /// Networks whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
+    /// Default: `[127.0.0.0/8, "::1/128"]`.
+    pub trusted_proxies: Option<Vec<Scalar<Network>>>,
+    /// What SIGTERM does.
+    pub drain: Option<Drain>,
+}
+
+/// The two steps of a graceful end.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
+    /// How long to keep accepting after readiness went off. Default: `0s`.
+    pub delay: Option<Scalar<Duration>>,
+    /// Longest wait for calls in flight after that. Default: `30s`.
+    pub timeout: Option<Scalar<Duration>>,
+}
+
+/// Limits of one call. `0` is no limit.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeouts {
+    /// Receiving the whole request from the client. Default: `8s`.
+    pub read: Option<Scalar<Duration>>,
+    /// A client that takes nothing of the response for so long is cut off. Default: `8s`.
+    pub write: Option<Scalar<Duration>>,
+    /// The function's silence: until its response begins, and between two pieces of it.
+    /// Default: `8s`.
+    pub upstream: Option<Scalar<Duration>>,
+    /// The same silence for event streams, upgraded connections and keep-alive clients.
+    /// Default: `60s`.
+    pub idle: Option<Scalar<Duration>>,
+}
+
+/// Who may use the API and the portal, and where they are.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// User and password.
+    pub basic_auth: Option<BasicAuth>,
+    /// External check that is asked for every protected request. Not active in this version.
+    pub auth_proxy_url: Option<Scalar<HttpUrl>>,
+    /// An address of its own for `/system/*` and `/ui/*`. Default: they share `server.listen`.
+    /// Restart to change.
+    pub listen: Option<Scalar<SocketAddr>>,
+}
+
+/// User and password. Without files named here they are made in the state directory.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BasicAuth {
+    /// Whether a password is asked for. Default: true.
+    pub enabled: Option<Scalar<bool>>,
+    /// File with the user name. Default: `auth/basic-auth-user` in the state directory.
+    pub user_file: Option<Scalar<PathBuf>>,
+    /// File with the password. Default: `auth/basic-auth-password` in the state directory.
+    pub password_file: Option<Scalar<PathBuf>>,
+}
+
+/// The portal.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ui {
+    /// Whether `/ui/` is served. Default: true.
+    pub enabled: Option<Scalar<bool>>,
+    /// The function store, an `http(s)` address or a file. Not active in this version.
+    pub store: Option<Scalar<String>>,
+}
+
+/// Who owns functions.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// `process` runs functions on this machine, `remote` speaks to a faas-provider.
+    /// Default: `process`, or `remote` where `url` is set. Restart to change.
+    pub kind: Option<Scalar<ProviderWord>>,
+    /// Where everything durable lies. Default: `./data`. Restart to change.
+    pub state_dir: Option<Scalar<PathBuf>>,
+    /// process: known namespaces, the first is the default. Default: `[openfaas-fn]`.
+    pub namespaces: Option<Vec<Scalar<String>>>,
+    /// process: image globs onto local commands, first match wins. Not active in this version.
+    pub images: Option<Entries<Image>>,
+    /// remote: base address of the provider, `http://host:port`.
+    pub url: Option<Scalar<HttpUrl>>,
+    /// remote: where logs come from. Default: `url`.
+    pub logs_url: Option<Scalar<HttpUrl>>,
+    /// remote: namespace of bare function names. Default: none.
+    pub namespace: Option<Scalar<String>>,
+    /// remote: call functions at their own address instead of through the provider.
+    pub direct: Option<Direct>,
+}
+
+/// How to run an image on this machine.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Working directory. Default: the gateway's own.
+    pub dir: Option<Scalar<PathBuf>>,
+    /// How a call reaches the process: `classic`, `streaming` or `http`. Default: `classic`.
+    pub mode: Option<Scalar<Mode>>,
+    /// The command. Default: the deployment's `envProcess`.
+    pub command: Option<Scalar<String>>,
+}
+
+/// Calls functions at `http://NAME.SUFFIX:8080` instead of through the provider.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Direct {
+    /// Whether functions are called directly. Default: false.
+    pub enabled: Option<Scalar<bool>>,
+    /// Appended to the function's name after a dot. Default: empty.
+    pub suffix: Option<Scalar<String>>,
+}
+
+/// Waiting for functions, and scaling them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    /// Whether a call wakes a function that has no replica. Default: true.
+    /// Not active in this version.
+    pub from_zero: Option<Scalar<bool>>,
+    /// How a call waits for a function that is not ready.
+    pub wait: Option<Wait>,
+    /// Replicas by load. Not active in this version.
+    pub autoscaler: Option<Autoscaler>,
+    /// Prometheus that knows other gateways' counts. Not active in this version.
+    pub prometheus: Option<Prometheus>,
+}
+
+/// The line in front of a function that is not ready.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Wait {
+    /// Longest wait of one call. Default: `60s`.
+    pub timeout: Option<Scalar<Duration>>,
+    /// Calls that may wait for one function at once. Default: 1000.
+    pub line: Option<Scalar<usize>>,
+}
+
+/// Replicas by load.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Autoscaler {
+    /// Whether replicas follow the load. Default: true.
+    pub enabled: Option<Scalar<bool>>,
+    /// How often it looks. Default: `1s`.
+    pub interval: Option<Scalar<Duration>>,
+}
+
+/// Prometheus that knows other gateways' counts.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Prometheus {
+    /// Name or address. Default: `prometheus`.
+    pub host: Option<Scalar<String>>,
+    /// TCP port. Default: 9090.
+    pub port: Option<Scalar<u16>>,
+}
+
+/// Asynchronous calls. Not active in this version.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// `embedded` keeps calls in the state directory, `jetstream` on NATS. Default: `embedded`.
+    pub kind: Option<Scalar<QueueWord>>,
+    /// Where and how JetStream keeps calls.
+    pub jetstream: Option<Jetstream>,
+    /// Queued calls that run at once. Default: 16.
+    pub workers: Option<Scalar<NonZeroUsize>>,
+    /// Retries of queued calls.
+    pub retry: Option<Retry>,
+    /// How long results are kept.
+    pub results: Option<Results>,
+    /// Where results may be posted to.
+    pub callbacks: Option<Callbacks>,
+}
+
+/// Where and how JetStream keeps calls.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Jetstream {
+    /// Address of the server. Default: `nats://127.0.0.1:4222`.
+    pub url: Option<Scalar<String>>,
+    /// Stream name. Default: `faas-request`.
+    pub stream: Option<Scalar<String>>,
+    /// Subject the calls are published on. Default: the stream's name.
+    pub subject: Option<Scalar<String>>,
+    /// Copies the stream keeps, 1 to 5. Default: 1.
+    pub replicas: Option<Scalar<NonZeroUsize>>,
+}
+
+/// Retries of queued calls.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// Tries in all, the first included. Default: 10.
+    pub attempts: Option<Scalar<u32>>,
+    /// Wait before the second try. Default: `1s`.
+    pub min_wait: Option<Scalar<Duration>>,
+    /// Longest wait between two tries. Default: `2m`.
+    pub max_wait: Option<Scalar<Duration>>,
+    /// Statuses that are tried again. Default: `[408, 429, 500, 502, 503, 504]`.
+    pub codes: Option<Vec<Scalar<u16>>>,
+}
+
+/// Results of queued calls.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    /// How long a result can be asked for. Default: `24h`.
+    pub keep: Option<Scalar<Duration>>,
+    /// Longest stored body. Default: `1MiB`.
+    pub max_body: Option<Scalar<Size>>,
+}
+
+/// Where results may be posted to.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Callbacks {
+    /// Refuse loopback, private and link-local addresses. Default: true.
+    pub deny_private_networks: Option<Scalar<bool>>,
+    /// Networks that are allowed all the same. Default: none.
+    pub allow: Option<Vec<Scalar<Network>>>,
+}
+
+/// A function: either `process` or `upstream` says where it lives.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Function {
+    /// Program and arguments, split at white space without a shell; or a list, taken as it is.
+    pub process: Option<OneOrMany<String>>,
+    /// Addresses somebody else runs it at, `http://host:port`.
+    pub upstream: Option<OneOrMany<Upstream>>,
+    /// Limits of its calls. `0` is no limit.
+    pub timeouts: Option<FunctionTimeouts>,
+    /// Calls one replica may have in flight; more wait in line. Default: no limit.
+    pub concurrency: Option<Scalar<NonZeroUsize>>,
+    /// Labels, as a deployment through the API would set them.
+    pub labels: Option<Entries<Scalar<String>>>,
+    /// Annotations, as a deployment through the API would set them.
+    pub annotations: Option<Entries<Scalar<String>>>,
+    /// process: `classic` starts one process per call, `streaming` sends its output on as it
+    /// comes, `http` keeps a server running. Default: `classic`.
+    pub mode: Option<Scalar<Mode>>,
+    /// process: working directory. Default: the gateway's own.
+    pub dir: Option<Scalar<PathBuf>>,
+    /// process: its whole environment beside `PATH`; values are never shown.
+    pub environment: Option<Entries<Scalar<String>>>,
+    /// process: copies asked for. Default: 1.
+    pub replicas: Option<Scalar<u64>>,
+    /// process: calls at once, 429 beyond. Default: no limit.
+    pub max_inflight: Option<Scalar<NonZeroUsize>>,
+    /// process: content type of replies. Default: the request's.
+    pub content_type: Option<Scalar<String>>,
+    /// process: whether request headers become `Http_*` variables. Default: true.
+    pub cgi_headers: Option<Scalar<bool>>,
+    /// process: whether stderr joins the reply, else it goes to the log. Default: true.
+    pub combine_output: Option<Scalar<bool>>,
+    /// process: whether request bodies go to the log. Default: false.
+    pub read_debug: Option<Scalar<bool>>,
+    /// process: whether replies go to the log. Default: false.
+    pub write_debug: Option<Scalar<bool>>,
+    /// process, mode http: path that answers 2xx once it is ready.
+    /// Default: ready when it accepts connections.
+    pub ready_path: Option<Scalar<String>>,
+}
+
+/// Limits of one function's calls and of its processes. `0` is no limit.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionTimeouts {
+    /// Receiving the whole request from the client. Default: `timeouts.read`.
+    pub read: Option<Scalar<Duration>>,
+    /// A client that takes nothing for so long is cut off. Default: `timeouts.write`.
+    pub write: Option<Scalar<Duration>>,
+    /// The function's silence. Default: `timeouts.upstream`.
+    pub upstream: Option<Scalar<Duration>>,
+    /// Silence of event streams and upgraded connections. Default: `timeouts.idle`.
+    pub idle: Option<Scalar<Duration>>,
+    /// process: a forked process that runs longer is killed. Default: `0s`, no limit.
+    pub exec: Option<Scalar<Duration>>,
+    /// process, mode http: longest start until ready. Default: `30s`.
+    pub start: Option<Scalar<Duration>>,
+    /// process: wait between TERM and KILL. Default: `10s`.
+    pub stop: Option<Scalar<Duration>>,
+}
+
+/// A rule that leads a host and path to a function.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Host without a port, such as `api.example.org`. Default: any.
+    pub host: Option<Scalar<String>>,
+    /// This path only, or with `/*` at its end everything below it, too. Default: `/*`.
+    pub path: Option<Scalar<String>>,
+    /// Function it leads to, `name` or `name.namespace`. Required.
+    pub function: Option<Scalar<String>>,
+}
+
+/// One line per call.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccessLog {
+    /// `json`, `text` or `off`. Default: `json`.
+    pub format: Option<Scalar<LogFormat>>,
+    /// `stdout`, `stderr` or a file's path. Default: `stdout`. Restart to change.
+    pub output: Option<Scalar<LogOutput>>,
+}

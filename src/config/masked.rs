@@ -1,0 +1,288 @@
+//! The effective configuration as a tree, in the shape and the words of the file.
+
+use std::collections::BTreeMap;
+
+use http::Uri;
+use serde_json::{Map, Value, json};
+
+use super::duration::{format_duration, format_size};
+use super::{
+    Admin, Config, Function, LogOutput, PathPattern, Place, Process, Provider, Queue, QueueKind,
+    Scale, Server, Timeouts, Upstream, function_key,
+};
+
+/// What stands for a secret.
+pub const MASK: &str = "****";
+
+/// The effective configuration with every secret as `****`: values of functions' environments,
+/// users and passwords in addresses, and whatever came from a `${file:}`.
+pub fn masked(config: &Config) -> Value {
+    let mut tree = plain(config);
+    mask(&mut tree, &mut String::new(), config);
+    tree
+}
+
+/// The same with its secrets, to be compared and never shown.
+pub(super) fn plain(config: &Config) -> Value {
+    json!({
+        "version": 1,
+        "server": server(&config.server),
+        "timeouts": timeouts(&config.timeouts),
+        "admin": admin(&config.admin),
+        "ui": { "enabled": config.ui.enabled, "store": config.ui.store },
+        "provider": provider(config),
+        "scale": scale(&config.scale),
+        "queue": queue(&config.queue),
+        "functions": functions(config),
+        "routes": routes(config),
+        "access_log": {
+            "format": config.access_log.format.as_str(),
+            "output": match &config.access_log.output {
+                LogOutput::Stdout => "stdout".to_owned(),
+                LogOutput::Stderr => "stderr".to_owned(),
+                LogOutput::File(path) => path.display().to_string(),
+            },
+        },
+    })
+}
+
+/// Walks the tree with the dotted key of each place.
+fn mask(value: &mut Value, key: &mut String, config: &Config) {
+    if config.from_files.contains(key.as_str()) {
+        *value = json!(MASK);
+        return;
+    }
+    match value {
+        Value::Object(children) => {
+            let secret = key.starts_with("functions.") && key.ends_with(".environment");
+            for (name, child) in children {
+                if secret {
+                    *child = json!(MASK);
+                } else {
+                    below(child, key, name, config);
+                }
+            }
+        }
+        Value::Array(children) => {
+            for (index, child) in children.iter_mut().enumerate() {
+                below(child, key, &index.to_string(), config);
+            }
+        }
+        Value::String(text) => mask_user(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn below(child: &mut Value, key: &mut String, name: &str, config: &Config) {
+    let length = key.len();
+    if length > 0 {
+        key.push('.');
+    }
+    key.push_str(name);
+    mask(child, key, config);
+    key.truncate(length);
+}
+
+/// `http://user:password@host` keeps its host only (RFC 3986, section 3.2.1).
+fn mask_user(text: &mut String) {
+    let Some(start) = text.find("://").map(|at| at + 3) else {
+        return;
+    };
+    let length = text[start..].find(['/', '?', '#']).unwrap_or(text.len() - start);
+    if let Some(user) = text[start..start + length].rfind('@') {
+        text.replace_range(start..start + user, MASK);
+    }
+}
+
+fn server(server: &Server) -> Value {
+    json!({
+        "listen": server.listen.to_string(),
+        "metrics": server.metrics.to_string(),
+        "threads": match server.threads {
+            Some(threads) => json!(threads),
+            None => json!("auto"),
+        },
+        "max_connections": server.max_connections,
+        "h2c": server.h2c,
+        "upstream_keepalive": server.upstream_keepalive,
+        "trusted_proxies": strings(&server.trusted_proxies),
+        "drain": {
+            "delay": format_duration(server.drain.delay),
+            "timeout": format_duration(server.drain.timeout),
+        },
+    })
+}
+
+fn timeouts(timeouts: &Timeouts) -> Value {
+    json!({
+        "read": format_duration(timeouts.read),
+        "write": format_duration(timeouts.write),
+        "upstream": format_duration(timeouts.upstream),
+        "idle": format_duration(timeouts.idle),
+    })
+}
+
+fn admin(admin: &Admin) -> Value {
+    json!({
+        "basic_auth": match &admin.basic_auth {
+            Some(auth) => json!({
+                "enabled": true,
+                "user_file": auth.user_file,
+                "password_file": auth.password_file,
+            }),
+            None => json!({ "enabled": false }),
+        },
+        "auth_proxy_url": admin.auth_proxy_url.as_ref().map(Uri::to_string),
+        "listen": admin.listen.map(|address| address.to_string()),
+    })
+}
+
+fn provider(config: &Config) -> Value {
+    let state_dir = &config.state_dir;
+    match &config.provider {
+        Provider::Process(process) => {
+            let image = |image: &super::Image| {
+                let settings = json!({
+                    "dir": image.dir,
+                    "mode": image.mode.as_str(),
+                    "command": image.command,
+                });
+                (image.pattern.clone(), settings)
+            };
+            json!({
+                "kind": "process",
+                "state_dir": state_dir,
+                "namespaces": process.namespaces,
+                "images": process.images.iter().map(image).collect::<Map<_, _>>(),
+            })
+        }
+        Provider::Remote(remote) => json!({
+            "kind": "remote",
+            "state_dir": state_dir,
+            "url": remote.url.to_string(),
+            "logs_url": remote.logs_url.to_string(),
+            "namespace": remote.namespace,
+            "direct": match &remote.direct {
+                Some(direct) => json!({ "enabled": true, "suffix": direct.suffix }),
+                None => json!({ "enabled": false }),
+            },
+        }),
+    }
+}
+
+fn scale(scale: &Scale) -> Value {
+    json!({
+        "from_zero": scale.from_zero,
+        "wait": { "timeout": format_duration(scale.wait.timeout), "line": scale.wait.line },
+        "autoscaler": match scale.autoscaler {
+            Some(every) => json!({ "enabled": true, "interval": format_duration(every) }),
+            None => json!({ "enabled": false }),
+        },
+        "prometheus": scale.prometheus.as_ref().map(|at| json!({ "host": at.host, "port": at.port })),
+    })
+}
+
+fn queue(queue: &Queue) -> Value {
+    let (kind, jetstream) = match &queue.kind {
+        QueueKind::Embedded => ("embedded", Value::Null),
+        QueueKind::Jetstream { url, stream, subject, replicas } => (
+            "jetstream",
+            json!({ "url": url, "stream": stream, "subject": subject, "replicas": replicas }),
+        ),
+    };
+    json!({
+        "kind": kind,
+        "jetstream": jetstream,
+        "workers": queue.workers,
+        "retry": {
+            "attempts": queue.retry.attempts,
+            "min_wait": format_duration(queue.retry.min_wait),
+            "max_wait": format_duration(queue.retry.max_wait),
+            "codes": queue.retry.codes,
+        },
+        "results": {
+            "keep": format_duration(queue.results.keep),
+            "max_body": format_size(queue.results.max_body),
+        },
+        "callbacks": {
+            "deny_private_networks": queue.callbacks.deny_private_networks,
+            "allow": strings(&queue.callbacks.allow),
+        },
+    })
+}
+
+fn functions(config: &Config) -> Value {
+    let default_namespace = config.default_namespace();
+    let functions: BTreeMap<String, Value> = config
+        .functions
+        .iter()
+        .map(|(name, function_)| (function_key(name, default_namespace), function(function_)))
+        .collect();
+    json!(functions)
+}
+
+fn function(function: &Function) -> Value {
+    let mut tree = match &function.place {
+        Place::Upstream(upstreams) => json!({ "upstream": strings(upstreams) }),
+        Place::Process(process_) => process(process_),
+    };
+    tree["concurrency"] = json!(function.concurrency);
+    tree["labels"] = json!(function.labels);
+    tree["annotations"] = json!(function.annotations);
+    let mut limits = timeouts(&function.timeouts);
+    if let Place::Process(process) = &function.place {
+        limits["exec"] = json!(format_duration(process.watchdog.exec_timeout));
+        limits["start"] = json!(format_duration(process.watchdog.start_timeout));
+        limits["stop"] = json!(format_duration(process.watchdog.stop_timeout));
+    }
+    tree["timeouts"] = limits;
+    tree
+}
+
+fn process(process: &Process) -> Value {
+    let watchdog = &process.watchdog;
+    json!({
+        "process": process.command,
+        "mode": process.mode.as_str(),
+        "dir": process.dir,
+        "environment": process.environment,
+        "replicas": process.replicas,
+        "max_inflight": watchdog.max_inflight,
+        "content_type": watchdog.content_type,
+        "cgi_headers": watchdog.cgi_headers,
+        "combine_output": watchdog.combine_output,
+        "read_debug": watchdog.read_debug,
+        "write_debug": watchdog.write_debug,
+        "ready_path": watchdog.ready_path,
+    })
+}
+
+fn routes(config: &Config) -> Vec<Value> {
+    let route = |route: &super::Route| {
+        json!({
+            "host": route.host,
+            "path": match &route.path {
+                PathPattern::Exact(path) => path.clone(),
+                PathPattern::Prefix(prefix) => format!("{prefix}/*"),
+            },
+            "function": function_key(&route.function, config.default_namespace()),
+        })
+    };
+    config.routes.iter().map(route).collect()
+}
+
+fn strings<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(T::to_string).collect()
+}
+
+/// As it is written in the file.
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { host, port, base_path } = self;
+        if host.contains(':') {
+            write!(f, "http://[{host}]:{port}{base_path}")
+        } else {
+            write!(f, "http://{host}:{port}{base_path}")
+        }
+    }
+}
