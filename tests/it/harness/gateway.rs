@@ -1,11 +1,9 @@
 //! The gateway under test: the built executable in a folder and an environment of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
@@ -14,8 +12,9 @@ use tempfile::TempDir;
 
 use super::client::{Connection, Response, basic, request, try_request};
 use super::metrics::Metrics;
+use super::output::{Captured, Exit, wait};
 use super::process::{descendants, kill, signal};
-use super::{PATIENCE, Signal, eventually, eventually_some};
+use super::{PATIENCE, Signal, eventually};
 
 /// A gateway that is about to be started.
 #[derive(Debug)]
@@ -24,17 +23,6 @@ pub struct Setup {
     file: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-}
-
-/// How a gateway ended.
-#[derive(Clone, Debug)]
-pub struct Exit {
-    /// Exit code; `None` after a signal.
-    pub code: Option<i32>,
-    /// Everything it wrote to standard output.
-    pub stdout: String,
-    /// Everything it wrote to standard error.
-    pub stderr: String,
 }
 
 /// A running gateway; its value's end is its own, by SIGKILL.
@@ -348,69 +336,6 @@ impl Drop for Gateway {
         if thread::panicking() {
             eprintln!("--- stderr of the gateway ---\n{}", self.stderr());
         }
-    }
-}
-
-/// Lines of an output, collected by a thread that ends with the output.
-#[derive(Clone, Debug, Default)]
-struct Captured {
-    text: Arc<Mutex<String>>,
-    ended: Arc<Mutex<bool>>,
-}
-
-impl Captured {
-    fn of(output: impl Read + Send + 'static) -> Self {
-        let captured = Self::default();
-        let owned = captured.clone();
-        thread::spawn(move || {
-            let mut reader = BufReader::new(output);
-            let mut line = Vec::new();
-            while reader
-                .read_until(b'\n', &mut line)
-                .is_ok_and(|read| read > 0)
-            {
-                owned
-                    .text
-                    .lock()
-                    .unwrap()
-                    .push_str(&String::from_utf8_lossy(&line));
-                line.clear();
-            }
-            *owned.ended.lock().unwrap() = true;
-        });
-        captured
-    }
-
-    fn text(&self) -> String {
-        self.text.lock().unwrap().clone()
-    }
-
-    fn has_ended(&self) -> bool {
-        *self.ended.lock().unwrap()
-    }
-}
-
-#[track_caller]
-fn wait(child: &mut Child, stdout: &Captured, stderr: &Captured) -> Exit {
-    let deadline = Instant::now() + PATIENCE * 2;
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("the gateway does not end:\n{}", stderr.text());
-        }
-        thread::sleep(std::time::Duration::from_millis(5));
-    };
-    eventually_some("the gateway's outputs end with it", || {
-        (stdout.has_ended() && stderr.has_ended()).then_some(())
-    });
-    Exit {
-        code: status.code(),
-        stdout: stdout.text(),
-        stderr: stderr.text(),
     }
 }
 
