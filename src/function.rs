@@ -1,5 +1,6 @@
 //! The words of the wire: what a function is called and what is asked of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -96,6 +97,35 @@ impl<'de> Deserialize<'de> for FunctionName {
     }
 }
 
+/// One function as `GET /system/functions` shows it (wire.md section 9). Numbers are sent even when
+/// they are zero.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionStatus {
+    /// Name without namespace.
+    pub name: String,
+    /// Namespace; left out when none is known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Image; empty for a function declared in the file.
+    pub image: String,
+    /// The command; empty for a static upstream.
+    pub env_process: String,
+    /// Calls that have ended, as this gateway counts them since it started.
+    pub invocation_count: f64,
+    /// Copies asked for.
+    pub replicas: u64,
+    /// Copies that can be called.
+    pub available_replicas: u64,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Why it cannot be called. Not in the OpenFaaS API; clients of it ignore the field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
 /// Whether `byte` may stand in a function's name or namespace.
 pub const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
@@ -114,6 +144,7 @@ fn check_part(part: &str) -> Result<(), NameError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -3,9 +3,20 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, error  <-  config, metrics  <-  provider  <-  scale  <-  functions  <-  admin  <-  proxy  <-  server
+//! function, error  <-  config, metrics  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
 //! ```
 
+pub mod access_log;
+pub mod admin;
+pub mod cli;
 pub mod config;
+pub mod credentials;
+pub mod error;
 pub mod function;
+pub mod functions;
+pub mod gateway;
+pub mod metrics;
 pub mod provider;
+pub mod proxy;
+pub mod scale;
+pub mod server;

@@ -4,6 +4,7 @@
 //! of live functions follows that channel; nothing flows the other way but calls.
 
 pub mod process;
+pub mod remote;
 mod replica;
 
 use std::collections::BTreeMap;

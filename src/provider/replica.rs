@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use tokio::sync::Notify;
 
 /// Where a replica listens for HTTP/1.1.
@@ -16,7 +18,10 @@ pub enum Address {
     Unix(Arc<Path>),
 }
 
-/// Set in [`Replica::state`] once no new call may begin; the other bits count calls in flight.
+/// How long a replica that refused a connection is called only when there is no other.
+const PENALTY: Duration = Duration::from_secs(2);
+
+/// Set in `Replica::state` once no new call may begin; the other bits count calls in flight.
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
 /// One running copy of a function.
@@ -26,23 +31,67 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 #[derive(Debug)]
 pub struct Replica {
     address: Address,
+    authority: HeaderValue,
+    base_path: Box<str>,
     state: AtomicUsize,
     idle: Notify,
+    created: Instant,
+    /// Milliseconds after `created` until which the penalty lasts.
+    penalty: AtomicU64,
 }
 
 impl Replica {
-    /// A replica that takes calls at once.
+    /// A replica that takes calls at once, named by its address.
     pub fn new(address: Address) -> Arc<Self> {
+        let authority = match &address {
+            Address::Tcp(address) => HeaderValue::try_from(address.to_string()),
+            Address::Unix(_) => Ok(HeaderValue::from_static("localhost")),
+        };
+        // An address has no byte that a header value could not hold.
+        let authority = authority.unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+        Self::at(address, authority, "")
+    }
+
+    /// A replica with the `Host` it is called by and a path put in front of every other, which
+    /// starts with `/` and ends without, or is empty.
+    pub fn at(address: Address, authority: HeaderValue, base_path: &str) -> Arc<Self> {
         Arc::new(Self {
             address,
+            authority,
+            base_path: base_path.into(),
             state: AtomicUsize::new(0),
             idle: Notify::new(),
+            created: Instant::now(),
+            penalty: AtomicU64::new(0),
         })
     }
 
     /// Where it listens.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// What goes into `Host`.
+    pub fn authority(&self) -> &HeaderValue {
+        &self.authority
+    }
+
+    /// What goes in front of the path.
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
+    /// Notes a refused connection, so that the next calls prefer other replicas for a while.
+    pub fn penalize(&self) {
+        let until = (self.created.elapsed() + PENALTY).as_millis();
+        let until = u64::try_from(until).unwrap_or(u64::MAX);
+        self.penalty.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether a connection was refused a moment ago.
+    pub fn penalized(&self) -> bool {
+        let until = self.penalty.load(Ordering::Relaxed);
+        until != 0 && self.created.elapsed() < Duration::from_millis(until)
     }
 
     /// Calls in flight now.
@@ -100,6 +149,7 @@ impl Drop for Hold {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

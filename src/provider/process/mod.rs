@@ -1,1 +1,214 @@
 //! Functions as processes of this machine.
+//!
+//! [`ProcessProvider::declare`] says what shall run, and [`ProcessProvider::run`] makes it so:
+//!
+//! ```text
+//! declaration -> supervisor -> slot (one per copy) -> resident   a process serving HTTP on a port
+//!                                                  -> watchdog -> call   a process per call
+//! ```
+//!
+//! Every process has a clean environment and a process group of its own, which ends with it. No
+//! process survives the gateway: TERM and then KILL when it stops, and when it dies without a
+//! word, the [`reaper`] does it. A process that leaves its group (`setsid`) is beyond its reach.
+
+mod backoff;
+mod call;
+mod cgi;
+mod child;
+mod ledger;
+mod logs;
+mod port;
+pub mod reaper;
+mod resident;
+mod runtime_dir;
+mod slot;
+mod supervisor;
+mod watchdog;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+
+pub use child::harden;
+pub use logs::{Entry, LogRing, Stream};
+pub use watchdog::MAX_HELD;
+
+use self::child::Nursery;
+use self::ledger::Ledger;
+use self::port::Ports;
+use self::reaper::Reaper;
+use self::runtime_dir::RuntimeDir;
+use self::slot::Host;
+use self::supervisor::Supervisor;
+use super::View;
+use crate::config;
+use crate::function::FunctionName;
+
+/// What is asked of the provider for one function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The command and how it is run; also how many copies.
+    pub process: config::Process,
+    /// Calls one copy may have in flight.
+    pub concurrency: Option<NonZeroUsize>,
+}
+
+/// Where and how the provider works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder in which the provider makes its private runtime directory. Its path must be short,
+    /// as sockets lie below it.
+    pub runtime_parent: PathBuf,
+    /// Program and arguments of the [`reaper`], the runtime directory is added; `None`: nobody
+    /// cleans up after a killed gateway.
+    pub reaper: Option<Vec<OsString>>,
+    /// Longest wait for calls in flight on a copy that is replaced or removed.
+    pub drain: Duration,
+}
+
+impl Options {
+    /// The usual ones: sockets in `XDG_RUNTIME_DIR` or the folder for temporary files, this very
+    /// program as the reaper, half a minute for calls in flight.
+    pub fn standard() -> io::Result<Self> {
+        let program = std::env::current_exe()?;
+        Ok(Self {
+            runtime_parent: runtime_dir::default_parent(),
+            reaper: Some(vec![program.into(), "reaper".into()]),
+            drain: Duration::from_secs(30),
+        })
+    }
+}
+
+/// How a function is, for its owner.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// One for each running copy, and for each copy of a revision that is about to replace them.
+    /// Functions in classic and streaming mode have at most one, which stands for the watchdog.
+    pub replicas: Vec<ReplicaStatus>,
+    /// What is wrong, in words.
+    pub problem: Option<Arc<str>>,
+    /// What it wrote.
+    pub logs: Arc<LogRing>,
+}
+
+/// How one copy of a function is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplicaStatus {
+    /// Its name in the log.
+    pub instance: Arc<str>,
+    /// Where it is in its life.
+    pub state: State,
+    /// Its process in HTTP mode, while it runs.
+    pub pid: Option<u32>,
+    /// How often it failed and was started again.
+    pub restarts: u64,
+    /// The latest failure, until it is ready again.
+    pub problem: Option<Arc<str>>,
+}
+
+/// Where a copy is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not ready yet.
+    Starting,
+    /// Takes calls.
+    Ready,
+    /// Waits to be started again.
+    Failed,
+}
+
+type Declaration = Arc<BTreeMap<FunctionName, Desired>>;
+type Statuses = Arc<BTreeMap<FunctionName, Arc<Status>>>;
+
+/// What the supervisor tells the world.
+#[derive(Debug, Default)]
+struct Published {
+    view: watch::Sender<View>,
+    statuses: watch::Sender<Statuses>,
+}
+
+/// Runs functions as processes of this machine.
+#[derive(Debug)]
+pub struct ProcessProvider {
+    declared: watch::Sender<Declaration>,
+    published: Arc<Published>,
+    host: Arc<Host>,
+    // Dropped last of all that runs: until then a killed gateway is cleaned up after.
+    _reaper: Option<Reaper>,
+}
+
+impl ProcessProvider {
+    /// A provider with nothing declared. Starts the reaper, so call it after [`harden`].
+    pub fn new(options: Options) -> io::Result<Arc<Self>> {
+        let dir = RuntimeDir::create(&options.runtime_parent)?;
+        let ledger = Ledger::create(dir.path())?;
+        let reaper = options
+            .reaper
+            .map(|command| Reaper::start(&command, dir.path()));
+        let host = Host {
+            nursery: Nursery::start(Arc::clone(&ledger))?,
+            dir,
+            ledger,
+            ports: Arc::new(Ports::default()),
+            drain: options.drain,
+            changed: Notify::new(),
+            stop: watch::Sender::new(false),
+        };
+        Ok(Arc::new(Self {
+            declared: watch::Sender::default(),
+            published: Arc::default(),
+            host: Arc::new(host),
+            _reaper: reaper.transpose()?,
+        }))
+    }
+
+    /// Says what shall run from now on: all of it, what is left out ends. Returns at once.
+    pub fn declare(&self, functions: BTreeMap<FunctionName, Desired>) {
+        self.declared.send_replace(Arc::new(functions));
+    }
+
+    /// The functions as they can be called.
+    pub fn view(&self) -> watch::Receiver<View> {
+        self.published.view.subscribe()
+    }
+
+    /// How every function is.
+    pub fn statuses(&self) -> Arc<BTreeMap<FunctionName, Arc<Status>>> {
+        Arc::clone(&self.published.statuses.borrow())
+    }
+
+    /// How one function is; `None` if it is not declared, or was declared this very moment.
+    pub fn status(&self, function: &FunctionName) -> Option<Arc<Status>> {
+        self.statuses().get(function).cloned()
+    }
+
+    /// What a function wrote.
+    pub fn logs(&self, function: &FunctionName) -> Option<Arc<LogRing>> {
+        self.status(function).map(|status| Arc::clone(&status.logs))
+    }
+
+    /// Makes what runs equal to what is declared, until `stop`; then ends every process, TERM
+    /// first and KILL after the function's `stop_timeout`, and returns when none is left.
+    ///
+    /// A fork takes a good part of a millisecond of the thread it happens on, so give it a
+    /// runtime that does not also proxy calls. To be called once: after it returned, nothing runs.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let supervisor = Supervisor::new(Arc::clone(&self.host), Arc::clone(&self.published));
+        supervisor.run(self.declared.subscribe(), stop).await;
+    }
+}
+
+/// Waits until a flag is raised, or nobody is left to raise it.
+async fn raised(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|raised| *raised).await;
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

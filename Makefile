@@ -1,0 +1,64 @@
+# What one does with this project. The same commands run locally and in CI (.ci/run).
+
+CARGO ?= cargo
+# conf/gateway.yaml points to the example in this folder, wherever else CARGO_TARGET_DIR points.
+RELEASE := target/release
+# `make tools` installs here; a cargo-deny that is already on the machine is used instead.
+TOOLS := target/tools
+# Debian keeps nginx in /usr/sbin, which is not on everybody's path.
+export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:/usr/sbin
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test lint fmt check bench bench-micro bench-load advisories tools load-tools setup clean
+
+help: ## print this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+
+run: build ## build the release and start it on conf/gateway.yaml
+	@exec ./$(RELEASE)/gateway --config conf/gateway.yaml
+
+build: setup ## build the release binary and the sample function
+	$(CARGO) build --release --locked --target-dir target --bin gateway --example hello
+
+test: setup ## run every test
+	$(CARGO) test --locked
+
+lint: setup tools ## formatting, clippy, rustdoc and dependencies, warnings denied
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
+	$(CARGO) deny --locked check bans licenses sources
+
+fmt: ## format the code
+	$(CARGO) fmt
+
+check: setup ## type-check everything, the quickest answer while writing
+	$(CARGO) check --locked --all-targets
+
+bench: bench-micro bench-load ## every benchmark
+
+bench-micro: setup ## micro benchmarks of routing and header work
+	$(CARGO) bench --locked --bench '*'
+
+bench-load: load-tools build ## load against nginx, then classic calls, then reloads
+	benches/load/run compare
+	benches/load/run classic
+	benches/load/run reloads
+
+advisories: setup tools ## known holes in dependencies; downloads the RustSec advisory database
+	@echo "this needs the RustSec advisory database, which is fetched from GitHub"
+	$(CARGO) deny --locked check advisories
+
+tools: setup ## install cargo-deny into target/ if the machine has none
+	@.ci/tools $(TOOLS)
+
+# Debian's nginx starts a service on port 80 once it is installed; the bench does not touch it.
+load-tools:
+	@.ci/need wrk=wrk nginx=nginx-light
+
+setup:
+	@.ci/need cargo cmake=cmake cc=gcc+libc6-dev
+
+clean: ## remove everything that was built
+	$(CARGO) clean
+	rm -rf target

@@ -1,0 +1,203 @@
+//! The live functions: what a name leads to, with its gate, replicas and metric handles resolved.
+//!
+//! A [`Snapshot`] is immutable and replaced as a whole whenever the configuration, a provider's view
+//! or an address changes; a call keeps the one it began with. What must outlive a snapshot - the
+//! gate and the metric handles of a function - is shared between snapshots in [`Live`].
+
+mod gate;
+mod registry;
+mod resolver;
+mod snapshot;
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+pub use gate::{Gate, OPEN, Place, Waiting};
+pub use registry::{Inputs, Registry, Writer};
+pub use resolver::Resolver;
+pub use snapshot::{Route, Snapshot, provider_upstream};
+
+use crate::config::Timeouts;
+use crate::function::FunctionName;
+use crate::metrics::FunctionMetrics;
+use crate::provider::{Hold, Replica};
+
+/// One function as a call sees it.
+pub struct Function {
+    /// Its name.
+    pub name: FunctionName,
+    /// `name.namespace`, the key it is found by again in a newer snapshot.
+    pub key: Box<str>,
+    /// What the replica sees as path.
+    pub path: PathRule,
+    /// Where it can be called; empty while it starts or when it failed.
+    pub replicas: Vec<Arc<Replica>>,
+    /// Why it cannot be called, if that is known.
+    pub problem: Option<Arc<str>>,
+    /// Limits of its calls.
+    pub timeouts: Timeouts,
+    /// What outlives the snapshot.
+    pub live: Arc<Live>,
+}
+
+/// What a replica sees as path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathRule {
+    /// What follows the function's name.
+    Trimmed,
+    /// `/function/NAME` and what follows, as the faas-provider API asks for.
+    Whole,
+}
+
+/// What all snapshots of one function share.
+pub struct Live {
+    /// The gate calls pass.
+    pub gate: Gate,
+    /// Metric handles.
+    pub metrics: FunctionMetrics,
+}
+
+/// The right to make one call on one replica; dropping it gives the place back.
+pub struct Lease {
+    function: Arc<Function>,
+    hold: Hold,
+    place: Place,
+}
+
+impl Lease {
+    /// The replica to call.
+    pub fn replica(&self) -> &Arc<Replica> {
+        self.hold.replica()
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.function.live.gate.leave(self.place);
+    }
+}
+
+impl Function {
+    /// Takes a place and a replica if both are free now. `avoid` is a replica that has just refused
+    /// this call; it is taken only if there is no other.
+    pub fn try_lease(self: &Arc<Self>, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
+        let place = self.live.gate.try_enter()?;
+        match self.pick(avoid) {
+            Some(hold) => Some(Lease {
+                function: Arc::clone(self),
+                hold,
+                place,
+            }),
+            None => {
+                self.live.gate.leave(place);
+                None
+            }
+        }
+    }
+
+    /// The replica with the fewest calls in flight. Ties go round, as always taking the first would
+    /// load it alone.
+    fn pick(&self, avoid: Option<&Arc<Replica>>) -> Option<Hold> {
+        if let [only] = self.replicas.as_slice() {
+            return only.hold();
+        }
+        let count = self.replicas.len();
+        if count == 0 {
+            return None;
+        }
+        let start = next_turn() % count;
+        let avoided = |replica: &Arc<Replica>| {
+            avoid.is_some_and(|avoid| Arc::ptr_eq(avoid, replica)) || replica.penalized()
+        };
+        let best = (0..count)
+            .map(|offset| &self.replicas[(start + offset) % count])
+            .min_by_key(|replica| (avoided(replica), replica.in_flight()))?;
+        // Closed since the snapshot was made: any other will do.
+        best.hold()
+            .or_else(|| self.replicas.iter().find_map(Replica::hold))
+    }
+}
+
+fn next_turn() -> usize {
+    thread_local!(static TURN: Cell<usize> = const { Cell::new(0) });
+    TURN.with(|turn| {
+        turn.set(turn.get().wrapping_add(1));
+        turn.get()
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::metrics::Metrics;
+    use crate::provider::Address;
+
+    fn function(replicas: usize, capacity: usize) -> Arc<Function> {
+        let name = FunctionName::new("f", "").unwrap();
+        Arc::new(Function {
+            key: name.to_string().into(),
+            path: PathRule::Trimmed,
+            replicas: (0..replicas)
+                .map(|port| Replica::new(Address::Tcp(([127, 0, 0, 1], port as u16).into())))
+                .collect(),
+            problem: None,
+            timeouts: Timeouts {
+                read: Duration::ZERO,
+                write: Duration::ZERO,
+                upstream: Duration::ZERO,
+                idle: Duration::ZERO,
+            },
+            live: Arc::new(Live {
+                gate: Gate::new(capacity),
+                metrics: Metrics::new().unwrap().function("f"),
+            }),
+            name,
+        })
+    }
+
+    #[test]
+    fn calls_spread_by_least_in_flight() {
+        let function = function(3, OPEN);
+        let leases: Vec<_> = (0..9).map(|_| function.try_lease(None).unwrap()).collect();
+        assert!(function.replicas.iter().all(|r| r.in_flight() == 3));
+        drop(leases);
+        assert!(function.replicas.iter().all(|r| r.in_flight() == 0));
+    }
+
+    #[test]
+    fn a_replica_that_refused_is_the_last_choice() {
+        let function = function(2, OPEN);
+        let avoid = Arc::clone(&function.replicas[0]);
+        let leases: Vec<_> = (0..5)
+            .map(|_| function.try_lease(Some(&avoid)).unwrap())
+            .collect();
+        assert_eq!(avoid.in_flight(), 0);
+        drop(leases);
+        function.replicas[1].penalize();
+        let _lease = function.try_lease(None).unwrap();
+        assert_eq!(function.replicas[0].in_flight(), 1);
+    }
+
+    #[test]
+    fn a_closed_replica_is_passed_over() {
+        let function = function(2, OPEN);
+        function.replicas[0].close();
+        for _ in 0..4 {
+            let lease = function.try_lease(None).unwrap();
+            assert!(Arc::ptr_eq(lease.replica(), &function.replicas[1]));
+        }
+        function.replicas[1].close();
+        assert!(function.try_lease(None).is_none());
+    }
+
+    #[test]
+    fn a_failed_lease_gives_its_place_back() {
+        let function = function(1, 1);
+        function.replicas[0].close();
+        assert!(function.try_lease(None).is_none());
+        assert!(function.live.gate.try_enter().is_some());
+    }
+}

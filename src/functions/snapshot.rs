@@ -1,0 +1,478 @@
+//! The compiled configuration: everything a call needs, looked up by one string.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::resolver::{Resolution, Resolved, literal};
+use super::{Function, Gate, Live, OPEN, PathRule};
+use crate::config::{Config, Direct, PathPattern, Place, Provider, RemoteProvider, Timeouts, Upstream};
+use crate::function::FunctionName;
+use crate::metrics::{Metrics, UNKNOWN};
+use crate::provider::{self, Address, FunctionView, Replica};
+
+/// Port of functions that are called directly (wire.md section 2.4).
+const DIRECT_PORT: u16 = 8080;
+
+/// Everything a call needs. Immutable; a call keeps the one it began with.
+pub struct Snapshot {
+    /// Counts the configurations that took effect, from 1.
+    pub generation: u64,
+    /// The configuration it was compiled from.
+    pub config: Arc<Config>,
+    /// What takes calls to names nobody has listed: the remote provider knows better.
+    pub fallback: Option<Arc<Function>>,
+    /// Counts calls to names nobody knows.
+    pub unknown: Arc<Live>,
+    /// Own domains and paths, in the order of the file.
+    pub routes: Vec<Route>,
+    by_name: HashMap<Box<str>, Arc<Function>>,
+}
+
+/// A compiled host and path rule.
+pub struct Route {
+    /// Exact host in lower case; `None` fits every host.
+    pub host: Option<String>,
+    /// Path it fits.
+    pub path: PathPattern,
+    /// Where it leads; `None` while the function is not there.
+    pub function: Option<Arc<Function>>,
+}
+
+impl Snapshot {
+    /// The function of `name` or `name.namespace`.
+    pub fn function(&self, name: &str) -> Option<&Arc<Function>> {
+        self.by_name.get(name)
+    }
+
+    /// Whether functions are called at their own address, though a provider owns them.
+    pub fn direct(&self) -> bool {
+        matches!(&self.config.provider, Provider::Remote(remote) if remote.direct.is_some())
+    }
+
+    /// Every function once, by its full name.
+    pub fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.by_name
+            .iter()
+            .filter(|(key, function)| **key == function.key)
+            .map(|(_, function)| function)
+    }
+}
+
+/// What snapshots are made from, and what they share.
+pub struct Workshop {
+    metrics: Arc<Metrics>,
+    lives: HashMap<FunctionName, Arc<Live>>,
+    unknown: Arc<Live>,
+    replicas: HashMap<ReplicaKey, Arc<Replica>>,
+    gone: Vec<Arc<Live>>,
+}
+
+type ReplicaKey = (SocketAddr, String, String);
+
+/// What is known when a snapshot is made.
+#[derive(Clone)]
+pub struct View {
+    /// Counts configurations.
+    pub generation: u64,
+    /// What the user wants.
+    pub config: Arc<Config>,
+    /// What the provider has.
+    pub provider: provider::View,
+    /// Where names are.
+    pub resolved: Resolved,
+    /// Names called directly before any provider listed them.
+    pub adopted: std::collections::BTreeSet<String>,
+}
+
+/// Replicas found for a function, or why there are none.
+#[derive(Default)]
+struct Found {
+    replicas: Vec<Arc<Replica>>,
+    problem: Option<Arc<str>>,
+}
+
+impl Workshop {
+    /// A workshop that counts on `metrics`.
+    pub fn new(metrics: Arc<Metrics>) -> Self {
+        let unknown = Arc::new(Live {
+            gate: Gate::new(OPEN),
+            metrics: metrics.function(UNKNOWN),
+        });
+        Self {
+            metrics,
+            lives: HashMap::new(),
+            unknown,
+            replicas: HashMap::new(),
+            gone: Vec::new(),
+        }
+    }
+
+    /// Wakes whoever waits in line, to find the snapshot that has just been stored.
+    pub fn wake_lines(&mut self) {
+        let lives = self.lives.values();
+        lives.for_each(|live| live.gate.wake());
+        self.gone.drain(..).for_each(|live| live.gate.wake());
+    }
+
+    /// Compiles a snapshot, sets the gates accordingly and forgets what is no longer there.
+    pub fn compile(&mut self, view: &View) -> Snapshot {
+        let replicas_before = std::mem::take(&mut self.replicas);
+        let mut making = Making {
+            view,
+            workshop: self,
+            replicas_before,
+            functions: BTreeMap::new(),
+        };
+        making.declared_functions();
+        making.provided_functions();
+        making.adopted_functions();
+        let fallback = making.fallback();
+        let functions = making.functions;
+        self.settle(&functions, view);
+        let by_name = index(&functions, view.config.default_namespace());
+        Snapshot {
+            generation: view.generation,
+            config: Arc::clone(&view.config),
+            routes: self.routes(view, &by_name, fallback.as_ref()),
+            unknown: Arc::clone(&self.unknown),
+            fallback,
+            by_name,
+        }
+    }
+
+    fn live(&mut self, name: &FunctionName) -> Arc<Live> {
+        let live = self.lives.entry(name.clone()).or_insert_with(|| {
+            Arc::new(Live {
+                gate: Gate::new(0),
+                metrics: self.metrics.function(&name.to_string()),
+            })
+        });
+        Arc::clone(live)
+    }
+
+    /// Opens and shuts the gates, shows the replica counts, and forgets functions that have gone.
+    fn settle(&mut self, functions: &BTreeMap<FunctionName, Arc<Function>>, view: &View) {
+        for (name, function) in functions {
+            let provided = view.provider.get(name);
+            let per_replica = view.config.functions.get(name).map_or_else(
+                || provided.and_then(|view| view.concurrency),
+                |declared| declared.concurrency.map(usize::from),
+            );
+            let capacity = match (function.replicas.len(), per_replica) {
+                (0, _) => 0,
+                (_, None) => OPEN,
+                // A classic function has one address and as many slots as replicas.
+                (count, Some(each)) => {
+                    let slots = provided.map_or(0, |view| view.available as usize);
+                    each.saturating_mul(count.max(slots))
+                }
+            };
+            function.live.gate.set_capacity(capacity);
+            let count = provided.map_or(function.replicas.len() as u64, |view| view.desired);
+            self.metrics
+                .set_replicas(function.live.metrics.label(), count);
+        }
+        let (metrics, gone) = (&self.metrics, &mut self.gone);
+        self.lives.retain(|name, live| {
+            let keep = functions.contains_key(name);
+            if !keep {
+                metrics.forget(live.metrics.label());
+                gone.push(Arc::clone(live));
+            }
+            keep
+        });
+    }
+
+    fn routes(
+        &mut self,
+        view: &View,
+        by_name: &HashMap<Box<str>, Arc<Function>>,
+        fallback: Option<&Arc<Function>>,
+    ) -> Vec<Route> {
+        let routes = view.config.routes.iter();
+        routes
+            .map(|route| Route {
+                host: route.host.clone(),
+                path: route.path.clone(),
+                function: by_name
+                    .get(route.function.to_string().as_str())
+                    .or_else(|| by_name.get(route.function.name()))
+                    .cloned()
+                    .or_else(|| fallback.map(|fallback| renamed(fallback, &route.function))),
+            })
+            .collect()
+    }
+}
+
+/// One run of [`Workshop::compile`].
+struct Making<'a> {
+    view: &'a View,
+    workshop: &'a mut Workshop,
+    replicas_before: HashMap<ReplicaKey, Arc<Replica>>,
+    functions: BTreeMap<FunctionName, Arc<Function>>,
+}
+
+impl Making<'_> {
+    fn declared_functions(&mut self) {
+        let config = Arc::clone(&self.view.config);
+        for (name, function) in &config.functions {
+            let found = match &function.place {
+                Place::Upstream(upstreams) => self.upstreams(upstreams),
+                Place::Process(_) => self
+                    .view
+                    .provider
+                    .get(name)
+                    .map_or_else(Found::default, provided),
+            };
+            self.add(name, found, PathRule::Trimmed, function.timeouts);
+        }
+    }
+
+    fn provided_functions(&mut self) {
+        let provider = Arc::clone(&self.view.provider);
+        let config = Arc::clone(&self.view.config);
+        for (name, function) in provider.iter() {
+            if self.functions.contains_key(name) {
+                continue;
+            }
+            let (found, path) = match &config.provider {
+                Provider::Process(_) => (provided(function), PathRule::Trimmed),
+                Provider::Remote(remote) => self.remote(remote, &name.to_string()),
+            };
+            self.add(name, found, path, config.timeouts);
+        }
+    }
+
+    fn adopted_functions(&mut self) {
+        let config = Arc::clone(&self.view.config);
+        let Provider::Remote(remote) = &config.provider else {
+            return;
+        };
+        for text in &self.view.adopted {
+            let Ok(name) = FunctionName::parse(text, &remote.namespace) else {
+                continue;
+            };
+            if self.functions.contains_key(&name) {
+                continue;
+            }
+            let (found, path) = self.remote(remote, text);
+            // Whoever calls a name must not make a metric series of it.
+            let live = Arc::clone(&self.workshop.unknown);
+            let function = function(&name, found, path, config.timeouts, live);
+            self.functions.insert(name, function);
+        }
+    }
+
+    /// A function of the remote provider: called through it, or at its own address.
+    fn remote(&mut self, remote: &RemoteProvider, name: &str) -> (Found, PathRule) {
+        match &remote.direct {
+            None => (self.provider_itself(remote), PathRule::Whole),
+            Some(direct) => {
+                let upstream = Upstream {
+                    host: direct_host(direct, &remote.namespace, name),
+                    port: DIRECT_PORT,
+                    base_path: String::new(),
+                };
+                (self.upstreams(&[upstream]), PathRule::Trimmed)
+            }
+        }
+    }
+
+    fn provider_itself(&mut self, remote: &RemoteProvider) -> Found {
+        self.upstreams(&[provider_upstream(remote)])
+    }
+
+    fn fallback(&mut self) -> Option<Arc<Function>> {
+        let config = Arc::clone(&self.view.config);
+        let Provider::Remote(remote) = &config.provider else {
+            return None;
+        };
+        // The name is only shown in messages about names that nobody knows.
+        let name = FunctionName::new(UNKNOWN, "").ok()?;
+        let found = self.provider_itself(remote);
+        let live = Arc::clone(&self.workshop.unknown);
+        Some(function(&name, found, PathRule::Whole, config.timeouts, live))
+    }
+
+    fn add(&mut self, name: &FunctionName, found: Found, path: PathRule, timeouts: Timeouts) {
+        let live = self.workshop.live(name);
+        let function = function(name, found, path, timeouts, live);
+        self.functions.insert(name.clone(), function);
+    }
+
+    /// Replicas at static addresses. Those that were there before are kept, with their counts.
+    fn upstreams(&mut self, upstreams: &[Upstream]) -> Found {
+        let mut found = Found::default();
+        let mut pending = false;
+        for upstream in upstreams {
+            match self.addresses(&upstream.host) {
+                None => pending = true,
+                Some(Resolution::Failed(why)) => found.problem = Some(why),
+                Some(Resolution::Addresses(addresses)) => {
+                    for address in addresses {
+                        found.replicas.push(self.replica(address, upstream));
+                    }
+                }
+            }
+        }
+        if pending || !found.replicas.is_empty() {
+            found.problem = None;
+        }
+        found
+    }
+
+    fn addresses(&self, host: &str) -> Option<Resolution> {
+        match literal(host) {
+            Some(address) => Some(Resolution::Addresses(vec![address])),
+            None => self.view.resolved.get(host).cloned(),
+        }
+    }
+
+    fn replica(&mut self, address: IpAddr, upstream: &Upstream) -> Arc<Replica> {
+        let address = SocketAddr::new(address, upstream.port);
+        let authority = format!("{}:{}", upstream.host, upstream.port);
+        let key = (address, authority, upstream.base_path.clone());
+        let before = &mut self.replicas_before;
+        let replica = self.workshop.replicas.entry(key).or_insert_with_key(|key| {
+            before.remove(key).unwrap_or_else(|| {
+                // A host that is not a header value would not have been resolved.
+                let authority = HeaderValue::try_from(key.1.as_str())
+                    .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
+                Replica::at(Address::Tcp(key.0), authority, &key.2)
+            })
+        });
+        Arc::clone(replica)
+    }
+}
+
+/// The provider's own address as an upstream.
+pub fn provider_upstream(remote: &RemoteProvider) -> Upstream {
+    Upstream {
+        host: remote.url.host().unwrap_or_default().to_owned(),
+        port: remote.url.port_u16().unwrap_or(80),
+        base_path: remote.url.path().trim_end_matches('/').to_owned(),
+    }
+}
+
+/// Every host whose address a configuration needs, literals left out.
+pub fn hosts(view: &View) -> std::collections::BTreeSet<String> {
+    let mut hosts = std::collections::BTreeSet::new();
+    for function in view.config.functions.values() {
+        if let Place::Upstream(upstreams) = &function.place {
+            hosts.extend(upstreams.iter().map(|upstream| upstream.host.clone()));
+        }
+    }
+    if let Provider::Remote(remote) = &view.config.provider {
+        hosts.insert(provider_upstream(remote).host);
+        if let Some(direct) = &remote.direct {
+            let listed = view.provider.keys().map(ToString::to_string);
+            let names = listed.chain(view.adopted.iter().cloned());
+            hosts.extend(names.map(|name| direct_host(direct, &remote.namespace, &name)));
+        }
+    }
+    hosts.retain(|host| literal(host).is_none());
+    hosts
+}
+
+/// The host of a function that is called directly (wire.md section 2.4): `hello` with suffix
+/// `openfaas-fn.svc` is `hello.openfaas-fn.svc`, and `hello.prod` is `hello.prod.svc`.
+pub fn direct_host(direct: &Direct, namespace: &str, name: &str) -> String {
+    let suffix = direct.suffix.as_str();
+    if suffix.is_empty() {
+        return name.to_owned();
+    }
+    let dotted = name.contains('.') && !name.ends_with('.');
+    if dotted && !namespace.is_empty() {
+        let rest = suffix.replace(namespace, "");
+        let rest = rest.trim_start_matches('.');
+        // A listed function carries the default namespace, which the suffix already names.
+        return format!("{name}.{rest}");
+    }
+    format!("{name}.{suffix}")
+}
+
+fn function(
+    name: &FunctionName,
+    found: Found,
+    path: PathRule,
+    timeouts: Timeouts,
+    live: Arc<Live>,
+) -> Arc<Function> {
+    Arc::new(Function {
+        name: name.clone(),
+        key: name.to_string().into(),
+        path,
+        replicas: found.replicas,
+        problem: found.problem,
+        timeouts,
+        live,
+    })
+}
+
+fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {
+    let found = Found {
+        replicas: fallback.replicas.clone(),
+        problem: fallback.problem.clone(),
+    };
+    let live = Arc::clone(&fallback.live);
+    function(name, found, fallback.path.clone(), fallback.timeouts, live)
+}
+
+fn provided(view: &FunctionView) -> Found {
+    Found {
+        replicas: view.replicas.clone(),
+        problem: view.problem.clone(),
+    }
+}
+
+/// Full names, and bare names where they are clear: in the default namespace, or in the only one
+/// that has the name when no default is known.
+fn index(
+    functions: &BTreeMap<FunctionName, Arc<Function>>,
+    default_namespace: &str,
+) -> HashMap<Box<str>, Arc<Function>> {
+    let mut by_name: HashMap<Box<str>, Arc<Function>> = HashMap::new();
+    let mut bare: HashMap<&str, Vec<&Arc<Function>>> = HashMap::new();
+    for (name, function) in functions {
+        by_name.insert(function.key.clone(), Arc::clone(function));
+        if name.namespace() == default_namespace {
+            by_name.insert(name.name().into(), Arc::clone(function));
+        }
+        bare.entry(name.name()).or_default().push(function);
+    }
+    if default_namespace.is_empty() {
+        for (name, candidates) in bare {
+            if let [only] = candidates.as_slice() {
+                by_name
+                    .entry(name.into())
+                    .or_insert_with(|| Arc::clone(only));
+            }
+        }
+    }
+    by_name
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn direct_hosts_follow_suffix_and_namespace() {
+        let suffix = |suffix: &str| Direct {
+            suffix: suffix.to_owned(),
+        };
+        let cluster = suffix("openfaas-fn.svc.cluster.local");
+        for (direct, namespace, name, host) in [
+            (&suffix(""), "", "figlet", "figlet"),
+            (&suffix("svc"), "", "figlet", "figlet.svc"),
+            (&cluster, "openfaas-fn", "hello", "hello.openfaas-fn.svc.cluster.local"),
+            (&cluster, "openfaas-fn", "hello.prod", "hello.prod.svc.cluster.local"),
+        ] {
+            assert_eq!(direct_host(direct, namespace, name), host);
+        }
+    }
+}

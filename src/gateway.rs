@@ -1,0 +1,320 @@
+//! The handle everybody shares: live functions, provider, metrics, and the state of configuration
+//! and drain. It is made once at start; what can change lies behind atomics.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use serde::Serialize;
+use tokio::sync::{Mutex, Notify};
+
+use crate::config::diff::{Change, Effect, diff};
+use crate::config::{self, Config, Loaded, Place, Provider, Sources};
+use crate::credentials::{Credentials, CredentialsError};
+use crate::functions::Registry;
+use crate::metrics::Metrics;
+use crate::provider::process::{Desired, ProcessProvider};
+use crate::provider::remote::Remote;
+
+/// See the module.
+pub struct Gateway {
+    /// The live functions.
+    pub registry: Arc<Registry>,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// Who owns the functions that are not static upstreams.
+    pub provider: Owner,
+    /// What the API asks for; `None`: it is open.
+    pub credentials: ArcSwapOption<Credentials>,
+    /// The way to a graceful end.
+    pub drain: Drain,
+    status: ArcSwap<ConfigStatus>,
+    reloader: Mutex<Reloader>,
+}
+
+/// The provider this gateway was started with.
+pub enum Owner {
+    /// Local processes.
+    Process(Arc<ProcessProvider>),
+    /// A faas-provider.
+    Remote(Arc<Remote>),
+}
+
+/// How the configuration stands, as `GET /system/config` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConfigStatus {
+    /// Counts the configurations that took effect, from 1.
+    pub generation: u64,
+    /// Names the running configuration; equal configurations have equal hashes.
+    pub hash: String,
+    /// The file it was read from.
+    pub file: Option<String>,
+    /// When it took effect (RFC 3339).
+    pub loaded_at: String,
+    /// Why the last reload changed nothing; `null` after a good one.
+    pub last_error: Option<String>,
+    /// Keys whose new values wait for a restart.
+    pub pending_restart: Vec<String>,
+    /// Things worth knowing about the file that are no errors.
+    pub warnings: Vec<String>,
+}
+
+struct Reloader {
+    sources: Sources,
+    /// What the process was started with: some keys keep these values until the next start.
+    started: Config,
+    running: Config,
+}
+
+/// A reload that took effect.
+#[derive(Debug, Serialize)]
+pub struct Reloaded {
+    /// Its generation; the old one if nothing had changed.
+    pub generation: u64,
+    /// One line per change.
+    pub changes: Vec<String>,
+}
+
+/// What a gateway is made of.
+pub struct Parts {
+    /// The live functions.
+    pub registry: Arc<Registry>,
+    /// Every metric.
+    pub metrics: Arc<Metrics>,
+    /// Who owns functions.
+    pub provider: Owner,
+    /// What the API asks for.
+    pub credentials: Option<Arc<Credentials>>,
+    /// Where the configuration comes from.
+    pub sources: Sources,
+    /// The first configuration.
+    pub loaded: Loaded,
+}
+
+impl Gateway {
+    /// Puts the parts together; the first configuration counts as loaded now.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Loaded {
+            config,
+            hash,
+            file,
+            warnings,
+        } = parts.loaded;
+        let status = ConfigStatus {
+            generation: 1,
+            hash,
+            file: file.map(|file| file.display().to_string()),
+            loaded_at: now(),
+            last_error: None,
+            pending_restart: Vec::new(),
+            warnings,
+        };
+        let gateway = Arc::new(Self {
+            registry: parts.registry,
+            metrics: parts.metrics,
+            provider: parts.provider,
+            credentials: ArcSwapOption::new(parts.credentials),
+            drain: Drain::default(),
+            status: ArcSwap::from_pointee(status),
+            reloader: Mutex::new(Reloader {
+                sources: parts.sources,
+                started: config.clone(),
+                running: config,
+            }),
+        });
+        gateway.note_success(1);
+        gateway
+    }
+
+    /// How the configuration stands.
+    pub fn config_status(&self) -> Arc<ConfigStatus> {
+        self.status.load_full()
+    }
+
+    /// Reads the configuration again and puts it into effect as a whole, or changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, one problem per line.
+    pub async fn reload(&self, cause: &str) -> Result<Reloaded, String> {
+        let mut reloader = self.reloader.lock().await;
+        match self.try_reload(&mut reloader).await {
+            Ok((reloaded, status)) => {
+                for change in &reloaded.changes {
+                    tracing::info!(cause, "configuration: {change}");
+                }
+                self.note_success(status.generation);
+                self.status.store(Arc::new(status));
+                Ok(reloaded)
+            }
+            Err(error) => {
+                tracing::error!(cause, "configuration not changed: {error}");
+                self.metrics.config.last_reload_successful.set(0);
+                let mut status = ConfigStatus::clone(&self.status.load());
+                status.last_error = Some(error.clone());
+                self.status.store(Arc::new(status));
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_reload(
+        &self,
+        reloader: &mut Reloader,
+    ) -> Result<(Reloaded, ConfigStatus), String> {
+        let sources = reloader.sources.clone();
+        let loaded = tokio::task::spawn_blocking(move || config::load(&sources))
+            .await
+            .map_err(|error| error.to_string())?
+            .map_err(|error| error.to_string())?;
+        let changes = diff(&reloader.running, &loaded.config);
+        let waiting = restart_keys(&reloader.started, &loaded.config);
+        let mut status = ConfigStatus::clone(&self.status.load());
+        status.last_error = None;
+        status.warnings = loaded.warnings;
+        status.pending_restart = waiting;
+        status.hash = loaded.hash;
+        if !changes.is_empty() {
+            let effective = effective(&reloader.started, loaded.config.clone());
+            self.apply(&effective).await.map_err(|error| error.to_string())?;
+            status.generation = self
+                .registry
+                .configure(Arc::new(effective))
+                .await
+                .ok_or("the gateway is ending")?;
+            status.loaded_at = now();
+            reloader.running = loaded.config;
+        }
+        let reloaded = Reloaded {
+            generation: status.generation,
+            changes: changes.iter().map(Change::to_string).collect(),
+        };
+        Ok((reloaded, status))
+    }
+
+    /// Hands the configuration to those who keep a part of it, before functions are switched.
+    async fn apply(&self, config: &Config) -> Result<(), CredentialsError> {
+        let credentials = match &config.admin.basic_auth {
+            Some(files) => Some(Arc::new(Credentials::open(files)?)),
+            None => None,
+        };
+        match (&self.provider, &config.provider) {
+            (Owner::Process(provider), _) => provider.declare(desired(config)),
+            (Owner::Remote(remote), Provider::Remote(settings)) => {
+                remote.configure(settings.clone(), credentials.clone());
+            }
+            // `effective` keeps the kind of provider the gateway was started with.
+            (Owner::Remote(_), Provider::Process(_)) => {}
+        }
+        self.credentials.store(credentials);
+        Ok(())
+    }
+
+    fn note_success(&self, generation: u64) {
+        let metrics = &self.metrics.config;
+        let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        metrics.last_reload_successful.set(1);
+        metrics
+            .last_reload_success
+            .set(since_epoch.unwrap_or_default().as_secs_f64());
+        metrics
+            .generation
+            .set(i64::try_from(generation).unwrap_or(i64::MAX));
+    }
+}
+
+/// The processes a configuration declares.
+pub fn desired(config: &Config) -> std::collections::BTreeMap<crate::function::FunctionName, Desired> {
+    let functions = config.functions.iter();
+    functions
+        .filter_map(|(name, function)| match &function.place {
+            Place::Process(process) => Some((
+                name.clone(),
+                Desired {
+                    process: process.clone(),
+                    concurrency: function.concurrency,
+                },
+            )),
+            Place::Upstream(_) => None,
+        })
+        .collect()
+}
+
+/// The new configuration, with the started one's values where only a restart can change them.
+fn effective(started: &Config, new: Config) -> Config {
+    let same_kind = matches!(
+        (&started.provider, &new.provider),
+        (Provider::Process(_), Provider::Process(_)) | (Provider::Remote(_), Provider::Remote(_))
+    );
+    if same_kind {
+        return new;
+    }
+    Config {
+        provider: started.provider.clone(),
+        ..new
+    }
+}
+
+fn restart_keys(started: &Config, new: &Config) -> Vec<String> {
+    let changes = diff(started, new);
+    changes
+        .into_iter()
+        .filter(|change| change.effect == Effect::Restart)
+        .map(|change| change.key)
+        .collect()
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_millis(SystemTime::now()).to_string()
+}
+
+/// Calls in flight, and whether new ones are still welcome.
+#[derive(Default)]
+pub struct Drain {
+    draining: AtomicBool,
+    calls: AtomicUsize,
+    idle: Notify,
+}
+
+impl Drain {
+    /// Whether the end has begun: readiness is off, connections are closed after their call.
+    pub fn draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Begins the end.
+    pub fn begin(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// A call has begun.
+    pub fn enter(&self) {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A call has ended.
+    pub fn leave(&self) {
+        if self.calls.fetch_sub(1, Ordering::AcqRel) == 1 && self.draining() {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Calls in flight.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Acquire)
+    }
+
+    /// Waits until no call is in flight. The caller bounds the wait.
+    pub async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if self.calls() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! What Prometheus sees: names, labels and buckets of wire.md section 4, and the handles the hot
+//! path holds so that it never looks a label up.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Content type of [`Metrics::text`]: the Prometheus text format, version 0.0.4.
+pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
+
+/// `function_name` of every call to a name nobody has deployed: one series, however many names.
+pub const UNKNOWN: &str = "unknown";
+
+/// Every metric of the gateway.
+pub struct Metrics {
+    registry: Registry,
+    calls: CallMetrics,
+    inflight: IntGaugeVec,
+    held: IntGaugeVec,
+    service_count: IntGaugeVec,
+    retries: IntCounterVec,
+    http_requests: IntCounterVec,
+    http_seconds: HistogramVec,
+    /// State of the configuration.
+    pub config: ConfigMetrics,
+    /// Access log lines lost because the log could not keep up.
+    pub access_log_dropped: IntCounter,
+    /// Client connections refused because of `server.max_connections`.
+    pub connections_refused: IntCounter,
+    /// Whether the remote provider answered when last asked.
+    pub provider_up: IntGauge,
+}
+
+/// State of the configuration, in the words of Prometheus' own reload metrics.
+pub struct ConfigMetrics {
+    /// 1 after a successful load, 0 after a failed one.
+    pub last_reload_successful: IntGauge,
+    /// When the running configuration was loaded, in seconds since 1970.
+    pub last_reload_success: Gauge,
+    /// Counts the configurations that took effect.
+    pub generation: IntGauge,
+}
+
+#[derive(Clone)]
+struct CallMetrics {
+    total: IntCounterVec,
+    started: IntCounterVec,
+    seconds: HistogramVec,
+}
+
+impl Metrics {
+    /// Registers everything once.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        let metrics = Self {
+            calls: CallMetrics {
+                total: counters(
+                    r,
+                    "gateway_function_invocation_total",
+                    "Function metrics",
+                    &["function_name", "code"],
+                )?,
+                started: counters(
+                    r,
+                    "gateway_function_invocation_started",
+                    "The total number of function HTTP requests started.",
+                    &["function_name"],
+                )?,
+                seconds: histograms(
+                    r,
+                    "gateway_functions_seconds",
+                    "Function time taken",
+                    &["function_name", "code"],
+                )?,
+            },
+            inflight: gauges(
+                r,
+                "gateway_function_invocation_inflight",
+                "Calls of a function that have begun and not ended.",
+            )?,
+            held: gauges(
+                r,
+                "gateway_held_requests",
+                "Calls that wait for their function to become ready.",
+            )?,
+            service_count: gauges(
+                r,
+                "gateway_service_count",
+                "Current count of replicas for function",
+            )?,
+            retries: counters(
+                r,
+                "gateway_request_retries_total",
+                "Calls tried again on another connection or replica.",
+                &["function_name", "reason"],
+            )?,
+            http_requests: counters(
+                r,
+                "http_requests_total",
+                "The total number of HTTP requests.",
+                &["method", "path", "status"],
+            )?,
+            http_seconds: histograms(
+                r,
+                "http_request_duration_seconds",
+                "Seconds spent serving HTTP requests.",
+                &["method", "path", "status"],
+            )?,
+            config: ConfigMetrics::new(r)?,
+            access_log_dropped: register(
+                r,
+                IntCounter::new(
+                    "gateway_access_log_dropped_total",
+                    "Access log lines lost because the log could not keep up.",
+                )?,
+            )?,
+            connections_refused: register(
+                r,
+                IntCounter::new(
+                    "gateway_connections_refused_total",
+                    "Client connections refused because of server.max_connections.",
+                )?,
+            )?,
+            provider_up: register(
+                r,
+                IntGauge::new(
+                    "gateway_provider_up",
+                    "Whether the provider answered when last asked.",
+                )?,
+            )?,
+            registry,
+        };
+        metrics
+            .registry
+            .register(Box::new(
+                prometheus::process_collector::ProcessCollector::for_self(),
+            ))?;
+        Ok(metrics)
+    }
+
+    /// Handles of one function, resolved now. `label` is `name.namespace` when a namespace is known.
+    pub fn function(&self, label: &str) -> FunctionMetrics {
+        FunctionMetrics {
+            label: label.to_owned(),
+            started: self.calls.started.with_label_values(&[label]),
+            inflight: self.inflight.with_label_values(&[label]),
+            held: self.held.with_label_values(&[label]),
+            stale_retries: self.retries.with_label_values(&[label, "stale"]),
+            connect_retries: self.retries.with_label_values(&[label, "connect"]),
+            calls: self.calls.clone(),
+            by_code: std::array::from_fn(|_| OnceLock::new()),
+            other_codes: AtomicU64::new(0),
+        }
+    }
+
+    /// Sets the replica count of a function.
+    pub fn set_replicas(&self, label: &str, replicas: u64) {
+        let replicas = i64::try_from(replicas).unwrap_or(i64::MAX);
+        self.service_count.with_label_values(&[label]).set(replicas);
+    }
+
+    /// Takes the gauges of a function away that is no longer there. Its counters stay, as a
+    /// counter that vanishes and returns looks like a reset.
+    pub fn forget(&self, label: &str) {
+        for gauge in [&self.service_count, &self.held, &self.inflight] {
+            // An error only says that the series was not there.
+            let _ = gauge.remove_label_values(&[label]);
+        }
+    }
+
+    /// Counts one request of the API. `path` is the route's template, never a name.
+    pub fn api_request(&self, method: &str, path: &str, status: u16, seconds: f64) {
+        let status = status.to_string();
+        let labels = [method, path, status.as_str()];
+        self.http_requests.with_label_values(&labels).inc();
+        self.http_seconds.with_label_values(&labels).observe(seconds);
+    }
+
+    /// Everything in [`TEXT_FORMAT`].
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::with_capacity(16 * 1024);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}
+
+impl ConfigMetrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            last_reload_successful: register(
+                registry,
+                IntGauge::new(
+                    "gateway_config_last_reload_successful",
+                    "Whether the last load of the configuration succeeded.",
+                )?,
+            )?,
+            last_reload_success: register(
+                registry,
+                Gauge::new(
+                    "gateway_config_last_reload_success_timestamp_seconds",
+                    "When the running configuration was loaded.",
+                )?,
+            )?,
+            generation: register(
+                registry,
+                IntGauge::new(
+                    "gateway_config_generation",
+                    "Counts the configurations that took effect.",
+                )?,
+            )?,
+        })
+    }
+}
+
+/// The handles of one function. Cheap to use from many threads at once.
+pub struct FunctionMetrics {
+    label: String,
+    started: IntCounter,
+    inflight: IntGauge,
+    held: IntGauge,
+    /// Calls sent again because a kept connection had gone stale.
+    pub stale_retries: IntCounter,
+    /// Calls sent to another replica because one refused the connection.
+    pub connect_retries: IntCounter,
+    calls: CallMetrics,
+    by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
+    other_codes: AtomicU64,
+}
+
+struct CodeMetrics {
+    total: IntCounter,
+    seconds: Histogram,
+}
+
+/// Statuses whose handles are kept; the rest are looked up each time.
+const COMMON_CODES: [u16; 24] = [
+    200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 403, 404, 405, 408, 409, 422, 429, 500,
+    501, 502, 503, 504, 101,
+];
+
+impl FunctionMetrics {
+    /// The `function_name` of these handles.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// A call has begun; the guard keeps it in the in-flight gauge.
+    pub fn begin(&self) {
+        self.started.inc();
+        self.inflight.inc();
+    }
+
+    /// A call has ended without an outcome worth counting or after [`FunctionMetrics::count`].
+    pub fn end(&self) {
+        self.inflight.dec();
+    }
+
+    /// Counts a call's outcome.
+    pub fn count(&self, code: u16, seconds: f64) {
+        match COMMON_CODES.iter().position(|known| *known == code) {
+            Some(slot) => {
+                let handles = self.by_code[slot].get_or_init(|| self.calls.code(&self.label, code));
+                handles.total.inc();
+                handles.seconds.observe(seconds);
+            }
+            None => {
+                self.other_codes.fetch_add(1, Ordering::Relaxed);
+                let handles = self.calls.code(&self.label, code);
+                handles.total.inc();
+                handles.seconds.observe(seconds);
+            }
+        }
+    }
+
+    /// Calls counted so far, whatever their outcome.
+    pub fn invocations(&self) -> u64 {
+        let common = self.by_code.iter().filter_map(OnceLock::get);
+        common.map(|code| code.total.get()).sum::<u64>() + self.other_codes.load(Ordering::Relaxed)
+    }
+
+    /// Keeps a call in the gauge of held calls until dropped.
+    pub fn hold(&self) -> Held {
+        self.held.inc();
+        Held(self.held.clone())
+    }
+}
+
+/// A call that waits for its function.
+pub struct Held(IntGauge);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl CallMetrics {
+    fn code(&self, label: &str, code: u16) -> CodeMetrics {
+        let code = code.to_string();
+        let labels = [label, code.as_str()];
+        CodeMetrics {
+            total: self.total.with_label_values(&labels),
+            seconds: self.seconds.with_label_values(&labels),
+        }
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+    register(
+        registry,
+        IntGaugeVec::new(Opts::new(name, help), &["function_name"])?,
+    )
+}
+
+/// The buckets are the client libraries' default ones: 5 ms to 10 s.
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<HistogramVec, prometheus::Error> {
+    register(
+        registry,
+        HistogramVec::new(HistogramOpts::new(name, help), labels)?,
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_shows_under_the_names_dashboards_ask_for() {
+        let metrics = Metrics::new().unwrap();
+        let function = metrics.function("echo.openfaas-fn");
+        function.begin();
+        function.count(200, 0.004);
+        function.end();
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        for line in [
+            r#"gateway_function_invocation_total{code="200",function_name="echo.openfaas-fn"} 1"#,
+            r#"gateway_function_invocation_started{function_name="echo.openfaas-fn"} 1"#,
+            r#"gateway_functions_seconds_bucket{code="200",function_name="echo.openfaas-fn",le="0.005"} 1"#,
+            r#"gateway_functions_seconds_bucket{code="200",function_name="echo.openfaas-fn",le="10"} 1"#,
+            r#"gateway_function_invocation_inflight{function_name="echo.openfaas-fn"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_forgotten_function_keeps_its_counters_only() {
+        let metrics = Metrics::new().unwrap();
+        metrics.function("gone").count(599, 1.0);
+        metrics.set_replicas("gone", 2);
+        metrics.forget("gone");
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        assert!(text.contains(r#"code="599",function_name="gone""#));
+        assert!(!text.contains("gateway_service_count"));
+    }
+}

@@ -1,0 +1,272 @@
+//! Starting and ending processes: a clean environment, a process group of their own, no new
+//! privileges, and nobody left behind.
+//!
+//! There are two ways to start one, as they cost differently:
+//!
+//! - [`spawn`] for a call. The standard library then uses `posix_spawn`, which does not copy the
+//!   gateway's page tables, however much memory the gateway uses. The reaper ends the group if
+//!   the gateway dies.
+//! - [`Nursery::spawn`] for long-lived processes. They are forked, and also ask the kernel for a
+//!   KILL when the gateway dies, which works even if the reaper died first.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use tokio::process::Child;
+use tokio::sync::{mpsc, oneshot};
+
+use super::ledger::{Group, Ledger};
+use crate::config;
+
+/// Longest wait for a process that was sent KILL: it can only be stuck in the kernel.
+const AFTER_KILL: Duration = Duration::from_secs(5);
+
+/// Processes that may wait for the nursery at once; more wait before the line.
+const NURSERY_LINE: usize = 64;
+
+/// Gives up the right to gain privileges, for this thread and all it starts: a function cannot
+/// become another user through a set-uid program. Call it before any other thread starts.
+pub fn harden() -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::thread::set_no_new_privs(true)?;
+    Ok(())
+}
+
+/// A command that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    path: PathBuf,
+    command: Vec<String>,
+    dir: Option<PathBuf>,
+    search: OsString,
+    environment: BTreeMap<String, String>,
+}
+
+/// Why a command cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ResolveError {
+    /// No words at all.
+    #[error("the command is empty; set the function's envProcess")]
+    Empty,
+    /// A bare name that no directory of `PATH` has.
+    #[error("program `{0}` not found in PATH")]
+    NotInPath(String),
+    /// A path that leads to nothing we may run.
+    #[error("`{}` is not an executable file", .0.display())]
+    NotExecutable(PathBuf),
+}
+
+impl Program {
+    /// Finds the program as a shell would: a name with a slash counts from the working directory,
+    /// a bare name is looked up in the function's own `PATH` or else in the gateway's.
+    pub fn resolve(process: &config::Process) -> Result<Self, ResolveError> {
+        let name = process.command.first().ok_or(ResolveError::Empty)?;
+        let search = match process.environment.get("PATH") {
+            Some(path) => path.into(),
+            None => std::env::var_os("PATH").unwrap_or_default(),
+        };
+        let path = if name.contains('/') {
+            let path = absolute(process.dir.as_deref(), Path::new(name));
+            is_executable(&path)
+                .then_some(path.clone())
+                .ok_or(ResolveError::NotExecutable(path))?
+        } else {
+            std::env::split_paths(&search)
+                .map(|dir| absolute(process.dir.as_deref(), &dir).join(name))
+                .find(|path| is_executable(path))
+                .ok_or_else(|| ResolveError::NotInPath(name.clone()))?
+        };
+        Ok(Self {
+            path,
+            command: process.command.clone(),
+            dir: process.dir.clone(),
+            search,
+            environment: process.environment.clone(),
+        })
+    }
+
+    /// The command as declared.
+    pub fn command(&self) -> Command {
+        self.command_with(str::to_owned)
+    }
+
+    /// The command with `{port}` filled in, and the port in the environment under the three names
+    /// that functions look for (users.md section 5.4).
+    pub fn command_on_port(&self, port: u16) -> Command {
+        let port = port.to_string();
+        let mut command = self.command_with(|argument| argument.replace("{port}", &port));
+        for name in ["PORT", "port", "http_port"] {
+            command.env(name, &port);
+        }
+        command
+    }
+
+    fn command_with(&self, argument: impl Fn(&str) -> String) -> Command {
+        let mut words = self.command.iter();
+        let mut command = Command::new(&self.path);
+        command
+            .arg0(words.next().map_or(OsStr::new(""), OsStr::new))
+            .args(words.map(|word| argument(word)))
+            .process_group(0)
+            .env_clear()
+            .env("PATH", &self.search)
+            .envs(&self.environment);
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+    }
+}
+
+/// The command in words, for messages.
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.command.join(" "))
+    }
+}
+
+/// A process and the group it leads. Dropping it kills the whole group.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    group: Group,
+    pid: u32,
+}
+
+impl Process {
+    /// Its process id, which is also its group's.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Waits for its end, then kills what it left in its group. May be called again after it
+    /// returned or was dropped. The caller bounds the wait.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        let status = self.child.wait().await;
+        self.group.end();
+        status
+    }
+
+    /// Sends a signal to the whole group.
+    pub fn signal(&self, signal: Signal) {
+        self.group.signal(signal);
+    }
+
+    /// Asks the group to end with TERM, and insists with KILL after `patience`.
+    pub async fn stop(mut self, patience: Duration) {
+        self.signal(Signal::TERM);
+        if tokio::time::timeout(patience, self.wait()).await.is_err() {
+            self.signal(Signal::KILL);
+            if tokio::time::timeout(AFTER_KILL, self.wait()).await.is_err() {
+                tracing::error!(pid = self.pid, "a killed process does not end");
+            }
+        }
+    }
+}
+
+/// Starts a process for a call. Inside a tokio runtime only.
+pub(super) fn spawn(command: Command, ledger: &Arc<Ledger>) -> io::Result<Process> {
+    let child = tokio::process::Command::from(command).spawn()?;
+    let pid = child.id().unwrap_or_default();
+    let leader = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let leader = leader.ok_or_else(|| io::Error::other("the process has no id"))?;
+    let group = ledger.enter(leader)?;
+    Ok(Process { child, group, pid })
+}
+
+/// In words, as in `exited with status 1`.
+pub(super) fn describe(status: io::Result<ExitStatus>) -> String {
+    match status {
+        Err(error) => format!("ended: {error}"),
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exited with status {code}"),
+            (None, Some(signal)) => format!("was killed by signal {signal}"),
+            (None, None) => "ended".to_owned(),
+        },
+    }
+}
+
+/// Starts long-lived processes, all from one thread: the kernel sends the signal of a parent's
+/// death when the very *thread* that forked ends, and threads of a runtime come and go.
+#[derive(Debug)]
+pub(super) struct Nursery {
+    orders: mpsc::Sender<Order>,
+}
+
+#[derive(Debug)]
+struct Order {
+    command: Command,
+    runtime: tokio::runtime::Handle,
+    reply: oneshot::Sender<io::Result<Process>>,
+}
+
+impl Nursery {
+    /// Starts the thread, which ends with this value.
+    pub fn start(ledger: Arc<Ledger>) -> io::Result<Self> {
+        let (orders, mut incoming) = mpsc::channel::<Order>(NURSERY_LINE);
+        std::thread::Builder::new()
+            .name("nursery".to_owned())
+            .spawn(move || {
+                while let Some(mut order) = incoming.blocking_recv() {
+                    let _inside = order.runtime.enter();
+                    die_with_parent(&mut order.command);
+                    let _ = order.reply.send(spawn(order.command, &ledger));
+                }
+            })?;
+        Ok(Self { orders })
+    }
+
+    /// Starts a process that is killed when the gateway dies.
+    pub async fn spawn(&self, command: Command) -> io::Result<Process> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order {
+            command,
+            runtime: tokio::runtime::Handle::current(),
+            reply,
+        };
+        let gone = || io::Error::other("the thread that starts processes is gone");
+        self.orders.send(order).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn die_with_parent(command: &mut Command) {
+    let gateway = rustix::process::getpid();
+    let ask = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        // The gateway may have died before the kernel was asked; then nobody would tell us.
+        match rustix::process::getppid() {
+            Some(parent) if parent == gateway => Ok(()),
+            _ => Err(io::Error::from(io::ErrorKind::NotConnected)),
+        }
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)).
+    // The closure makes two plain system calls and allocates nothing, errors included.
+    unsafe {
+        command.pre_exec(ask);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn die_with_parent(_: &mut Command) {}
+
+fn absolute(dir: Option<&Path>, path: &Path) -> PathBuf {
+    let path = dir.map_or_else(|| path.to_owned(), |dir| dir.join(path));
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+fn is_executable(path: &Path) -> bool {
+    std::fs::metadata(path)
+        .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}

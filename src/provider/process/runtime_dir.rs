@@ -1,0 +1,154 @@
+//! The private directory of a running gateway: Unix sockets and the ledger of process groups.
+//!
+//! A lock file tells the living from the dead: the kernel drops the lock with the process, however
+//! it ended, so a later gateway knows which directories nobody needs any more.
+
+use std::fs::{self, DirBuilder, File};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const PREFIX: &str = "gateway-";
+const LOCK: &str = "lock";
+
+/// Longest path of a directory, so that a socket in it stays below the 104 bytes that the shortest
+/// `sun_path` of the supported systems has (macOS; Linux has 108).
+const MAX_PATH: usize = 80;
+
+/// A directory of our own, mode 0700, removed when dropped.
+#[derive(Debug)]
+pub(super) struct RuntimeDir {
+    path: PathBuf,
+    sockets: AtomicU64,
+    _lock: File,
+}
+
+impl RuntimeDir {
+    /// Makes a new directory below `parent`, and removes those that dead gateways left there.
+    pub fn create(parent: &Path) -> io::Result<Self> {
+        if parent.as_os_str().len() > MAX_PATH - PREFIX.len() - 8 {
+            let problem = format!("{} is too long a path to hold sockets", parent.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
+        remove_stale(parent);
+        let path = parent.join(format!("{PREFIX}{:08x}", random() as u32));
+        let lock = make(&path).map_err(|error| {
+            let text = format!("creating runtime directory {}: {error}", path.display());
+            io::Error::new(error.kind(), text)
+        })?;
+        Ok(Self {
+            path,
+            sockets: AtomicU64::new(0),
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path for one more socket, never given out before.
+    pub fn socket(&self) -> Arc<Path> {
+        let number = self.sockets.fetch_add(1, Ordering::Relaxed);
+        self.path.join(format!("{number}.sock")).into()
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        // The reaper may have been quicker; whatever stays is stale for the next gateway.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// The usual place for runtime directories: `XDG_RUNTIME_DIR` where there is one (XDG Base
+/// Directory Specification), else the folder for temporary files.
+pub(super) fn default_parent() -> PathBuf {
+    match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+        Some(path) if path.is_dir() => path,
+        _ => std::env::temp_dir(),
+    }
+}
+
+/// A number nobody can foresee, from the seeds of the standard library's hash maps.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn make(path: &Path) -> io::Result<File> {
+    DirBuilder::new().mode(0o700).create(path)?;
+    let lock = File::create_new(path.join(LOCK))?;
+    lock.try_lock()?;
+    Ok(lock)
+}
+
+fn remove_stale(parent: &Path) {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for entry in entries {
+        let ours = entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(PREFIX.as_bytes());
+        if ours && is_stale(&entry.path()) {
+            tracing::info!(path = %entry.path().display(), "removing what a dead gateway left");
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Stale is a directory with a lock file that we may open and that nobody holds. One without a
+/// lock file may just be in the making.
+fn is_stale(path: &Path) -> bool {
+    File::options()
+        .write(true)
+        .open(path.join(LOCK))
+        .is_ok_and(|lock| lock.try_lock().is_ok())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn it_is_private_and_goes_with_its_owner() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = RuntimeDir::create(parent.path()).unwrap();
+        let path = dir.path().to_owned();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        assert_ne!(dir.socket(), dir.socket());
+        drop(dir);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn what_the_dead_left_is_removed_and_the_living_are_spared() {
+        let parent = tempfile::tempdir().unwrap();
+        let living = RuntimeDir::create(parent.path()).unwrap();
+        let dead = parent.path().join("gateway-dead");
+        drop(make(&dead).unwrap());
+        let stranger = parent.path().join("gateway-without-lock");
+        fs::create_dir(&stranger).unwrap();
+
+        let _new = RuntimeDir::create(parent.path()).unwrap();
+        assert!(!dead.exists());
+        assert!(living.path().exists());
+        assert!(stranger.exists());
+    }
+
+    #[test]
+    fn a_parent_too_long_for_sockets_is_refused() {
+        let long = PathBuf::from("/").join("x".repeat(MAX_PATH));
+        let error = RuntimeDir::create(&long).unwrap_err();
+        assert!(error.to_string().contains("too long"), "{error}");
+    }
+}

@@ -1,0 +1,288 @@
+//! Makes what runs equal to what is declared.
+//!
+//! One task owns the whole table: it wakes when the declaration or the condition of a copy has
+//! changed, looks at everything, and acts on the difference; so nothing depends on the order of
+//! events, and none can be lost. Each copy is a [`Slot`].
+//!
+//! A changed command is a new *revision*. It starts beside the old one, which serves on until the
+//! new one is ready; if that never happens, it serves on for good. A changed number of replicas
+//! only adds or withdraws slots.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::logs::LogRing;
+use super::slot::{Condition, Host, Slot};
+use super::{Declaration, Desired, Published, Status};
+use crate::config::{Mode, Process};
+use crate::function::FunctionName;
+use crate::provider::FunctionView;
+
+/// The table of what runs.
+pub(super) struct Supervisor {
+    functions: BTreeMap<FunctionName, Function>,
+    crew: Crew,
+    published: Arc<Published>,
+}
+
+struct Function {
+    desired: Desired,
+    logs: Arc<LogRing>,
+    current: Revision,
+    /// Starts beside the current one, to take its place.
+    next: Option<Revision>,
+}
+
+/// One command of a function, and the copies that run it.
+struct Revision {
+    /// As declared, but for the number of replicas, which makes no revision.
+    process: Arc<Process>,
+    slots: Vec<Slot>,
+}
+
+/// Starts and withdraws copies, and owns their tasks.
+struct Crew {
+    host: Arc<Host>,
+    tasks: JoinSet<()>,
+    /// Copies started so far, to number them.
+    started: u64,
+    /// Dropped only after the view without them is published, so that no call is sent to a copy
+    /// which takes none any more.
+    withdrawn: Vec<Slot>,
+}
+
+impl Supervisor {
+    /// An empty table.
+    pub fn new(host: Arc<Host>, published: Arc<Published>) -> Self {
+        let crew = Crew {
+            host,
+            tasks: JoinSet::new(),
+            started: 0,
+            withdrawn: Vec::new(),
+        };
+        Self {
+            functions: BTreeMap::new(),
+            crew,
+            published,
+        }
+    }
+
+    /// Works until `stop`, then ends every process and returns when none is left.
+    pub async fn run(
+        mut self,
+        mut declared: watch::Receiver<Declaration>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let host = Arc::clone(&self.crew.host);
+        let mut stop = std::pin::pin!(stop);
+        declared.mark_changed();
+        loop {
+            tokio::select! {
+                () = stop.as_mut() => break,
+                Ok(()) = declared.changed() => {
+                    let declaration = Arc::clone(&declared.borrow_and_update());
+                    self.declare(&declaration);
+                }
+                () = host.changed.notified() => {}
+                Some(_) = self.crew.tasks.join_next() => continue,
+            }
+            self.promote();
+            self.publish();
+        }
+        host.stop.send_replace(true);
+        self.declare(&BTreeMap::new());
+        self.publish();
+        // Each task bounds its own end.
+        while self.crew.tasks.join_next().await.is_some() {}
+    }
+
+    fn declare(&mut self, declaration: &BTreeMap<FunctionName, Desired>) {
+        let crew = &mut self.crew;
+        self.functions.retain(|name, function| {
+            let stays = declaration.contains_key(name);
+            if !stays {
+                function.logs.close();
+                crew.withdraw(&mut function.current);
+                crew.replace_next(function, None);
+            }
+            stays
+        });
+        for (name, desired) in declaration {
+            match self.functions.get_mut(name) {
+                None => {
+                    let function = crew.add(name, desired);
+                    self.functions.insert(name.clone(), function);
+                }
+                Some(function) if function.desired == *desired => {}
+                Some(function) => crew.change(name, function, desired),
+            }
+        }
+    }
+
+    /// Lets new revisions that can do the work take the place of the old ones.
+    fn promote(&mut self) {
+        for function in self.functions.values_mut() {
+            let old_works = function.current.slots.iter().any(Slot::is_ready);
+            let ready = |next: &mut Revision| {
+                let ready = next.slots.iter().filter(|slot| slot.is_ready()).count();
+                ready == next.slots.len() || (ready > 0 && !old_works)
+            };
+            if let Some(next) = function.next.take_if(ready) {
+                let mut old = std::mem::replace(&mut function.current, next);
+                self.crew.withdraw(&mut old);
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let view = |(name, function): (&FunctionName, &Function)| (name.clone(), function.view());
+        let view = self.functions.iter().map(view).collect();
+        let status = |(name, function): (&FunctionName, &Function)| {
+            (name.clone(), Arc::new(function.status()))
+        };
+        let statuses = self.functions.iter().map(status).collect();
+        self.published.statuses.send_replace(Arc::new(statuses));
+        self.published.view.send_replace(Arc::new(view));
+        self.crew.withdrawn.clear();
+    }
+}
+
+impl Crew {
+    fn add(&mut self, name: &FunctionName, desired: &Desired) -> Function {
+        let logs = LogRing::new();
+        Function {
+            desired: desired.clone(),
+            current: self.revise(name, desired, &logs),
+            next: None,
+            logs,
+        }
+    }
+
+    fn change(&mut self, name: &FunctionName, function: &mut Function, desired: &Desired) {
+        function.desired = desired.clone();
+        let logs = Arc::clone(&function.logs);
+        let process = &desired.process;
+        self.resize(name, &mut function.current, process.replicas, &logs);
+        if function.current.runs(process) {
+            self.replace_next(function, None);
+        } else if let Some(next) = function.next.as_mut().filter(|next| next.runs(process)) {
+            self.resize(name, next, process.replicas, &logs);
+        } else {
+            let next = self.revise(name, desired, &logs);
+            self.replace_next(function, Some(next));
+        }
+    }
+
+    fn revise(&mut self, name: &FunctionName, desired: &Desired, logs: &Arc<LogRing>) -> Revision {
+        let mut revision = Revision {
+            process: Arc::new(without_replicas(&desired.process)),
+            slots: Vec::new(),
+        };
+        self.resize(name, &mut revision, desired.process.replicas, logs);
+        revision
+    }
+
+    /// Starts what is missing, withdraws what is too much, the youngest first.
+    fn resize(
+        &mut self,
+        name: &FunctionName,
+        revision: &mut Revision,
+        replicas: u64,
+        logs: &Arc<LogRing>,
+    ) {
+        let wanted = match revision.process.mode {
+            Mode::Http => usize::try_from(replicas).unwrap_or(usize::MAX),
+            // One watchdog forks for all of them.
+            Mode::Classic | Mode::Streaming => usize::from(replicas > 0),
+        };
+        self.withdrawn
+            .extend(revision.slots.drain(wanted.min(revision.slots.len())..));
+        while revision.slots.len() < wanted {
+            self.started += 1;
+            let instance = format!("{}-{}", name.name(), self.started).into();
+            let process = Arc::clone(&revision.process);
+            let host = Arc::clone(&self.host);
+            let (slot, task) = Slot::new(host, process, instance, Arc::clone(logs));
+            self.tasks.spawn(task);
+            revision.slots.push(slot);
+        }
+    }
+
+    fn replace_next(&mut self, function: &mut Function, next: Option<Revision>) {
+        if let Some(mut old) = std::mem::replace(&mut function.next, next) {
+            self.withdraw(&mut old);
+        }
+    }
+
+    fn withdraw(&mut self, revision: &mut Revision) {
+        self.withdrawn.append(&mut revision.slots);
+    }
+}
+
+impl Revision {
+    fn runs(&self, process: &Process) -> bool {
+        *self.process == without_replicas(process)
+    }
+
+    fn conditions(&self) -> Vec<Condition> {
+        self.slots.iter().map(Slot::condition).collect()
+    }
+}
+
+impl Function {
+    fn view(&self) -> FunctionView {
+        let conditions = self.current.conditions().into_iter();
+        let replicas: Vec<_> = conditions
+            .filter_map(|condition| condition.replica)
+            .collect();
+        let desired = self.desired.process.replicas;
+        let counted = self.current.process.mode != Mode::Http;
+        let available = match replicas.len() {
+            1.. if counted => desired,
+            ready => ready as u64,
+        };
+        // The one address of counted replicas has room for the calls of all of them.
+        let room = usize::try_from(if counted { desired.max(1) } else { 1 });
+        let room = room.unwrap_or(usize::MAX);
+        let concurrency = self.desired.concurrency;
+        FunctionView {
+            replicas,
+            desired,
+            available,
+            concurrency: concurrency.map(|calls| calls.get().saturating_mul(room)),
+            problem: self.problem(),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let revisions = std::iter::once(&self.current).chain(&self.next);
+        Status {
+            replicas: revisions
+                .flat_map(Revision::conditions)
+                .map(|condition| condition.status)
+                .collect(),
+            problem: self.problem(),
+            logs: Arc::clone(&self.logs),
+        }
+    }
+
+    fn problem(&self) -> Option<Arc<str>> {
+        let of = |revision: &Revision| {
+            let mut conditions = revision.conditions().into_iter();
+            conditions.find_map(|condition| condition.status.problem)
+        };
+        let new = |problem| format!("the new revision does not start: {problem}").into();
+        let next = self.next.as_ref().and_then(of).map(new);
+        next.or_else(|| of(&self.current))
+    }
+}
+
+fn without_replicas(process: &Process) -> Process {
+    Process {
+        replicas: 0,
+        ..process.clone()
+    }
+}

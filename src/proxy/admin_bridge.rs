@@ -1,0 +1,158 @@
+//! The API and the portal on the proxy's own port: the admin router is called in-process, without a
+//! second connection or a second parser.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderName, Method, Request, Response, Version, header};
+use http_body_util::BodyExt;
+use pingora::http::ResponseHeader;
+use pingora::{ErrorType, OrErr, Result};
+use pingora_proxy::Session;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::context::Call;
+use super::upstream::limit;
+use crate::admin::Client;
+use crate::error::Failure;
+
+/// Longest body the API takes, in bytes.
+const MAX_BODY: usize = 1 << 20;
+/// API requests at once, long-lived streams included: the API never starves the functions.
+const AT_ONCE: usize = 256;
+/// Longest wait for a request body where `timeouts.read` sets no limit.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Headers that concern one connection only (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 4] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+];
+
+/// The admin router behind the proxy.
+pub struct AdminBridge {
+    router: Router,
+    places: Arc<Semaphore>,
+}
+
+impl AdminBridge {
+    /// Bridges to `router`.
+    pub fn new(router: Router) -> Self {
+        Self {
+            router,
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// Answers a request from the router. `Err(failure)` asks the caller to answer it instead.
+    pub async fn answer(&self, session: &mut Session, call: &Call) -> Result<(), Answer> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(Answer::Failure(Failure::LineFull(AT_ONCE)));
+        };
+        let body = read_body(session, call.snapshot.config.timeouts.read).await?;
+        let request = request(session, call, body)?;
+        let response = match self.router.clone().call(request).await {
+            Ok(response) => response,
+            Err(impossible) => {
+                let impossible: Infallible = impossible;
+                match impossible {}
+            }
+        };
+        write(session, response).await.map_err(Answer::Broken)
+    }
+}
+
+/// Why the router's answer did not reach the client.
+pub enum Answer {
+    /// Nothing has been sent; this is to be answered.
+    Failure(Failure),
+    /// The connection is broken.
+    Broken(Box<pingora::Error>),
+}
+
+async fn read_body(session: &mut Session, limit_read: Duration) -> Result<Bytes, Answer> {
+    if session.req_header().headers.contains_key(header::EXPECT) {
+        let going_on = session.as_downstream_mut().write_continue_response().await;
+        going_on.map_err(Answer::Broken)?;
+    }
+    let bound = limit(limit_read).unwrap_or(READ_TIMEOUT);
+    let reading = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = session.as_downstream_mut().read_request_body().await? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body.freeze()))
+    };
+    match timeout(bound, reading).await {
+        Ok(Ok(Some(body))) => Ok(body),
+        Ok(Ok(None)) => Err(Answer::Failure(Failure::TooLarge(MAX_BODY))),
+        Ok(Err(error)) => Err(Answer::Broken(error)),
+        Err(_) => Err(Answer::Failure(Failure::ReadTimeout(bound))),
+    }
+}
+
+fn request(session: &Session, call: &Call, body: Bytes) -> Result<Request<Body>, Answer> {
+    let head = session.req_header();
+    let mut request = Request::new(Body::from(body));
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = head.uri.clone();
+    *request.headers_mut() = head.headers.clone();
+    request
+        .extensions_mut()
+        .insert(ConnectInfo(Client(call.client)));
+    Ok(request)
+}
+
+async fn write(session: &mut Session, response: Response<Body>) -> Result<()> {
+    let (parts, mut body) = response.into_parts();
+    let length = http_body::Body::size_hint(&body).exact();
+    let mut head = ResponseHeader::from(parts);
+    for name in &HOP_BY_HOP {
+        head.remove_header(name);
+    }
+    match length {
+        Some(length) => head.insert_header(header::CONTENT_LENGTH, length)?,
+        None if session.req_header().version == Version::HTTP_11 => {
+            head.insert_header(header::TRANSFER_ENCODING, "chunked")?;
+        }
+        None => {}
+    }
+    let bodiless = length == Some(0) || session.req_header().method == Method::HEAD;
+    session
+        .write_response_header(Box::new(head), bodiless)
+        .await?;
+    if bodiless {
+        return Ok(());
+    }
+    loop {
+        // A stream ends with its client, not only at the next event it has no taker for.
+        let frame = tokio::select! {
+            frame = body.frame() => frame,
+            gone = session.as_downstream_mut().read_body_or_idle(true) => {
+                gone?;
+                return Ok(());
+            }
+        };
+        match frame {
+            Some(frame) => {
+                let frame = frame.or_err(ErrorType::InternalError, "reading the router's body")?;
+                if let Ok(data) = frame.into_data() {
+                    session.write_response_body(Some(data), false).await?;
+                }
+            }
+            None => return session.write_response_body(None, true).await,
+        }
+    }
+}

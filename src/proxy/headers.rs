@@ -1,0 +1,241 @@
+//! The headers the gateway adds on the way to a function and back (wire.md sections 2.1 and 3).
+
+use std::cell::RefCell;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderValue};
+use ipnet::IpNet;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::Result;
+use uuid::Uuid;
+
+/// Names the call everywhere: at the client, in the function, in the logs.
+pub const CALL_ID: &str = "X-Call-Id";
+/// When the gateway took the call, in nanoseconds since 1970.
+pub const START_TIME: &str = "X-Start-Time";
+/// The addresses a call came through.
+pub const FORWARDED_FOR: &str = "X-Forwarded-For";
+/// The host the client asked for.
+pub const FORWARDED_HOST: &str = "X-Forwarded-Host";
+
+/// Longest call id taken from a client, in bytes: it goes into logs and function environments.
+const MAX_CALL_ID: usize = 256;
+
+/// What names one call.
+#[derive(Clone, Debug)]
+pub struct CallIdentity {
+    /// [`CALL_ID`]: the client's own, or a new random UUID.
+    pub id: HeaderValue,
+    /// [`START_TIME`].
+    pub start_time: HeaderValue,
+}
+
+impl CallIdentity {
+    /// Takes the client's call id if it sent a usable one.
+    pub fn of(request: &HeaderMap, now: SystemTime) -> Self {
+        let sent = request
+            .get(CALL_ID)
+            .filter(|id| !id.is_empty() && id.len() <= MAX_CALL_ID);
+        Self {
+            id: sent.cloned().unwrap_or_else(random_id),
+            start_time: nanoseconds(now),
+        }
+    }
+}
+
+/// Puts the call's identity and its origin into the request for the function.
+pub fn prepare_request(
+    request: &mut RequestHeader,
+    identity: &CallIdentity,
+    client: Option<IpAddr>,
+    trusted: &[IpNet],
+    authority: &HeaderValue,
+) -> Result<()> {
+    request.insert_header(CALL_ID, identity.id.clone())?;
+    request.insert_header(START_TIME, identity.start_time.clone())?;
+    forward(request, client, trusted, authority)
+}
+
+/// `Host` becomes the function's; where the call came from goes into `X-Forwarded-*`. What a client
+/// says of itself there counts only behind a trusted proxy.
+pub fn forward(
+    request: &mut RequestHeader,
+    client: Option<IpAddr>,
+    trusted: &[IpNet],
+    authority: &HeaderValue,
+) -> Result<()> {
+    let trusted = client.is_some_and(|client| trusted.iter().any(|net| net.contains(&client)));
+    let host = request.headers.get(http::header::HOST);
+    let host = host.filter(|host| !host.is_empty()).cloned();
+    let keep = trusted
+        && request
+            .headers
+            .get(FORWARDED_HOST)
+            .is_some_and(|sent| !sent.is_empty());
+    if let (false, Some(host)) = (keep, host) {
+        request.insert_header(FORWARDED_HOST, host)?;
+    }
+    if let Some(client) = client {
+        let mut value = address_value(client);
+        if trusted && let Some(chain) = joined(&request.headers, &value) {
+            value = chain;
+        }
+        request.insert_header(FORWARDED_FOR, value)?;
+    }
+    request.insert_header(http::header::HOST, authority.clone())
+}
+
+/// Headers for the client. A function's own `X-Call-Id` or `X-Start-Time` wins; headers that only
+/// concern the connection to the function stay here (RFC 9110, section 7.6.1).
+pub fn finish_response(response: &mut ResponseHeader, identity: &CallIdentity) -> Result<()> {
+    response.remove_header("Keep-Alive");
+    response.remove_header("Proxy-Connection");
+    if !response.headers.contains_key(CALL_ID) {
+        response.insert_header(CALL_ID, identity.id.clone())?;
+    }
+    if !response.headers.contains_key(START_TIME) {
+        response.insert_header(START_TIME, identity.start_time.clone())?;
+    }
+    Ok(())
+}
+
+/// The chain of addresses so far, however many lines it came in, and one more; `None` without one.
+fn joined(headers: &HeaderMap, last: &HeaderValue) -> Option<HeaderValue> {
+    let mut chain = Vec::new();
+    for part in headers.get_all(FORWARDED_FOR) {
+        if !part.is_empty() {
+            chain.extend_from_slice(part.as_bytes());
+            chain.extend_from_slice(b", ");
+        }
+    }
+    if chain.is_empty() {
+        return None;
+    }
+    chain.extend_from_slice(last.as_bytes());
+    HeaderValue::from_maybe_shared(chain).ok()
+}
+
+fn random_id() -> HeaderValue {
+    let mut buffer = Uuid::encode_buffer();
+    let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
+    // Hexadecimal digits and hyphens.
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+fn nanoseconds(now: SystemTime) -> HeaderValue {
+    let nanos = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    HeaderValue::from(u64::try_from(nanos.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// An address as a header value. One client, or one load balancer, makes many calls in a row, so
+/// the last one is kept per thread.
+fn address_value(address: IpAddr) -> HeaderValue {
+    thread_local!(static LAST: RefCell<Option<(IpAddr, HeaderValue)>> = const { RefCell::new(None) });
+    LAST.with_borrow_mut(|last| match last {
+        Some((known, value)) if *known == address => value.clone(),
+        _ => {
+            let mut text = Vec::with_capacity(39);
+            // Writing to a Vec cannot fail.
+            let _ = write!(text, "{address}");
+            let value = HeaderValue::from_maybe_shared(text)
+                .unwrap_or_else(|_| HeaderValue::from_static(""));
+            *last = Some((address, value.clone()));
+            value
+        }
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn request(headers: &[(&'static str, &'static str)]) -> RequestHeader {
+        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
+        for (name, value) in headers {
+            request.append_header(*name, *value).unwrap();
+        }
+        request
+    }
+
+    fn forwarded(
+        headers: &[(&'static str, &'static str)],
+        trusted: &[&str],
+    ) -> (String, Option<String>) {
+        let mut request = request(headers);
+        let trusted: Vec<IpNet> = trusted.iter().map(|net| net.parse().unwrap()).collect();
+        let client = Some(IpAddr::from([10, 0, 0, 9]));
+        let authority = HeaderValue::from_static("10.1.1.1:80");
+        forward(&mut request, client, &trusted, &authority).unwrap();
+        assert_eq!(request.headers.get("host").unwrap(), "10.1.1.1:80");
+        let text = |name| {
+            let values: Vec<_> = request.headers.get_all(name).iter().collect();
+            assert!(values.len() <= 1, "{name} is there once at most");
+            values.first().map(|v| v.to_str().unwrap().to_owned())
+        };
+        (text(FORWARDED_FOR).unwrap(), text(FORWARDED_HOST))
+    }
+
+    #[test]
+    fn the_client_address_has_no_port_and_the_host_is_kept() {
+        let (chain, host) = forwarded(&[("Host", "example.org:8080")], &[]);
+        assert_eq!(chain, "10.0.0.9");
+        assert_eq!(host.as_deref(), Some("example.org:8080"));
+    }
+
+    #[test]
+    fn what_a_stranger_says_of_itself_is_replaced() {
+        let headers = [
+            ("Host", "real"),
+            ("X-Forwarded-For", "1.1.1.1"),
+            ("X-Forwarded-Host", "fake"),
+        ];
+        assert_eq!(
+            forwarded(&headers, &["192.168.0.0/16"]),
+            ("10.0.0.9".to_owned(), Some("real".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_trusted_proxy_is_appended_and_its_host_believed() {
+        let headers = [
+            ("Host", "inner"),
+            ("X-Forwarded-For", "1.1.1.1"),
+            ("X-Forwarded-For", "2.2.2.2"),
+            ("X-Forwarded-Host", "outer"),
+        ];
+        assert_eq!(
+            forwarded(&headers, &["10.0.0.0/8"]),
+            ("1.1.1.1, 2.2.2.2, 10.0.0.9".to_owned(), Some("outer".to_owned()))
+        );
+    }
+
+    #[test]
+    fn a_call_id_is_kept_or_made() {
+        let mut headers = HeaderMap::new();
+        let made = CallIdentity::of(&headers, SystemTime::now());
+        assert_eq!(made.id.len(), 36);
+        assert_eq!(made.start_time.len(), 19);
+        headers.insert(CALL_ID, HeaderValue::from_static("mine"));
+        assert_eq!(CallIdentity::of(&headers, SystemTime::now()).id, "mine");
+        headers.insert(CALL_ID, HeaderValue::from_static(""));
+        assert_eq!(CallIdentity::of(&headers, SystemTime::now()).id.len(), 36);
+    }
+
+    #[test]
+    fn a_functions_own_identity_wins_and_hop_headers_stay() {
+        let identity = CallIdentity::of(&HeaderMap::new(), SystemTime::now());
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        response.insert_header(CALL_ID, "own").unwrap();
+        response.insert_header("Keep-Alive", "timeout=5").unwrap();
+        finish_response(&mut response, &identity).unwrap();
+        assert_eq!(response.headers.get(CALL_ID).unwrap(), "own");
+        assert_eq!(
+            response.headers.get(START_TIME),
+            Some(&identity.start_time)
+        );
+        assert!(!response.headers.contains_key("keep-alive"));
+    }
+}

@@ -1,0 +1,515 @@
+//! The only place that assembles: listeners, services, and the way to a graceful end.
+//!
+//! Nothing is bound before the configuration is known to be good, and everything that can fail at
+//! start fails before the first service runs.
+
+use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::IntoRawFd;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::HttpServerOptions;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{
+    ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
+};
+use pingora::services::Service;
+use pingora::services::listening::Service as ListeningService;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use crate::access_log::AccessLog;
+use crate::admin;
+use crate::config::{self, Config, Loaded, Provider, Sources};
+use crate::credentials::{Credentials, CredentialsError};
+use crate::functions::{Inputs, Registry};
+use crate::gateway::{Gateway, Owner, Parts, desired};
+use crate::metrics::Metrics;
+use crate::provider::process::{self, Options, ProcessProvider};
+use crate::provider::remote::Remote;
+use crate::proxy::Proxy;
+use crate::proxy::guard::Guard;
+
+/// Tries of Pingora's own retry loop; the proxy's hooks decide long before.
+const MAX_TRIES: usize = 8;
+/// Longest wait for processes to end after the drain, beyond their own stop timeouts.
+const PROVIDER_END: Duration = Duration::from_secs(60);
+
+/// Why the gateway did not start. Each is one clear line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is not good.
+    #[error("{0}")]
+    Config(#[from] config::Error),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({key}): {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// The key it comes from.
+        key: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The credential files cannot be used.
+    #[error("{0}; to run without a password set `basic_auth: {{enabled: false}}` under `admin`")]
+    Credentials(#[from] CredentialsError),
+    /// Functions cannot run here.
+    #[error("cannot start the process provider: {0}")]
+    Provider(#[source] io::Error),
+    /// The access log cannot be written.
+    #[error("{0}")]
+    AccessLog(#[source] io::Error),
+    /// Metrics cannot be registered.
+    #[error("cannot register metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Runs the gateway until a signal ends it.
+pub fn run(sources: Sources) -> Result<(), StartError> {
+    let loaded = config::load(&sources)?;
+    let config = loaded.config.clone();
+    let listeners = Listeners::bind(&config)?;
+    let (gateway, tasks) = build(sources, loaded)?;
+    let (log, log_writer) = AccessLog::start(
+        &config.access_log.output,
+        gateway.metrics.access_log_dropped.clone(),
+    )
+    .map_err(StartError::AccessLog)?;
+    announce(&gateway, &listeners);
+    serve(&config, gateway, listeners, log, tasks);
+    log_writer.finish();
+    Ok(())
+}
+
+/// The listeners, bound: a port in use shows before anything runs, and port 0 is known by its
+/// number.
+struct Listeners {
+    proxy: Bound,
+    metrics: Bound,
+    admin: Option<Bound>,
+}
+
+struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listeners {
+    fn bind(config: &Config) -> Result<Self, StartError> {
+        let admin = config.admin.listen;
+        Ok(Self {
+            proxy: Bound::bind(config.server.listen, "server.listen")?,
+            metrics: Bound::bind(config.server.metrics, "server.metrics")?,
+            admin: admin
+                .map(|address| Bound::bind(address, "admin.listen"))
+                .transpose()?,
+        })
+    }
+
+    /// Where the API and the portal are.
+    fn api(&self) -> SocketAddr {
+        self.admin.as_ref().unwrap_or(&self.proxy).address
+    }
+}
+
+impl Bound {
+    fn bind(address: SocketAddr, key: &'static str) -> Result<Self, StartError> {
+        let bind = || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address })
+        };
+        bind().map_err(|source| StartError::Listen {
+            address,
+            key,
+            source,
+        })
+    }
+}
+
+/// What runs in the background, each to be given to a service of its own.
+struct Tasks {
+    registry: Task,
+    provider: Task,
+    watcher: Option<Task>,
+    stop_provider: watch::Sender<bool>,
+    provider_ended: watch::Receiver<bool>,
+}
+
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), StartError> {
+    let config = &loaded.config;
+    let metrics = Arc::new(Metrics::new()?);
+    let credentials = match &config.admin.basic_auth {
+        Some(files) => Some(Arc::new(Credentials::open(files)?)),
+        None => None,
+    };
+    let (provider, view) = match &config.provider {
+        Provider::Process(_) => {
+            let options = Options::standard().map_err(StartError::Provider)?;
+            let provider = ProcessProvider::new(options).map_err(StartError::Provider)?;
+            provider.declare(desired(config));
+            let view = provider.view();
+            (Owner::Process(provider), view)
+        }
+        Provider::Remote(settings) => {
+            let remote = Remote::new(settings.clone(), credentials.clone());
+            let view = remote.view();
+            (Owner::Remote(remote), view)
+        }
+    };
+    let (registry, writer) = Registry::new(Inputs {
+        config: Arc::new(config.clone()),
+        provider: view,
+        metrics: Arc::clone(&metrics),
+    });
+    let file = loaded.file.clone();
+    let gateway = Gateway::new(Parts {
+        registry,
+        metrics,
+        provider,
+        credentials,
+        sources,
+        loaded,
+    });
+    let (stop_provider, stop) = watch::channel(false);
+    let (ended, provider_ended) = watch::channel(false);
+    let tasks = Tasks {
+        registry: Box::pin(writer.run()),
+        provider: Box::pin(run_provider(Arc::clone(&gateway), stop, ended)),
+        watcher: file.map(|file| Box::pin(follow_file(Arc::clone(&gateway), file)) as Task),
+        stop_provider,
+        provider_ended,
+    };
+    Ok((gateway, tasks))
+}
+
+async fn run_provider(
+    gateway: Arc<Gateway>,
+    mut stop: watch::Receiver<bool>,
+    ended: watch::Sender<bool>,
+) {
+    let stopped = async move {
+        // A sender that has gone means the same.
+        let _ = stop.wait_for(|stop| *stop).await;
+    };
+    match &gateway.provider {
+        Owner::Process(provider) => provider.run(stopped).await,
+        Owner::Remote(remote) => tokio::select! {
+            () = remote.run(&gateway.metrics) => {}
+            () = stopped => {}
+        },
+    }
+    ended.send_replace(true);
+}
+
+async fn follow_file(gateway: Arc<Gateway>, file: std::path::PathBuf) {
+    let mut changes = config::watch::watch(file);
+    while changes.changed().await {
+        // What is wrong is logged and shown by `GET /system/config`.
+        let _ = gateway.reload("file").await;
+    }
+}
+
+/// Says where everything is and what to do first.
+fn announce(gateway: &Gateway, listeners: &Listeners) {
+    let snapshot = gateway.registry.current();
+    let config = &snapshot.config;
+    let api = listeners.api();
+    let proxy = listeners.proxy.address;
+    let line = |label: &str, value: &str| eprintln!("  {label:<8} {value}");
+    eprintln!("gateway {}", admin::RELEASE);
+    line("API", &format!("http://{api}"));
+    if config.ui.enabled {
+        line("UI", &format!("http://{api}/ui/"));
+    }
+    let metrics = listeners.metrics.address;
+    line("metrics", &format!("http://{metrics}/metrics"));
+    match &gateway.provider {
+        Owner::Process(_) => line("provider", "processes of this machine"),
+        Owner::Remote(_) => {
+            if let Provider::Remote(remote) = &config.provider {
+                line("provider", &remote.url.to_string());
+            }
+        }
+    }
+    line("state", &config.state_dir.display().to_string());
+    match gateway.credentials.load().as_ref() {
+        Some(own) => {
+            let user = own.user().unwrap_or_default();
+            let file = own.password_file().display();
+            line("login", &format!("{user}, password in {file}"));
+        }
+        None => line("login", "open to everybody (admin.basic_auth is off)"),
+    }
+    let status = gateway.config_status();
+    line("config", status.file.as_deref().unwrap_or("built-in defaults"));
+    if let Some(name) = config.functions.keys().next() {
+        let name = name.name();
+        line("try", &format!("curl -d hi http://{proxy}/function/{name}"));
+    }
+    for warning in &status.warnings {
+        tracing::warn!("configuration: {warning}");
+    }
+}
+
+/// Hands everything to Pingora and returns when the end has come.
+fn serve(
+    config: &Config,
+    gateway: Arc<Gateway>,
+    listeners: Listeners,
+    log: AccessLog,
+    tasks: Tasks,
+) {
+    let threads = config.server.threads.map_or_else(processors, usize::from);
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(config, threads));
+    server.bootstrap();
+
+    let router = admin::router(Arc::clone(&gateway));
+    let own_port = listeners.admin.is_none();
+    let proxy = Proxy::new(
+        Arc::clone(&gateway),
+        own_port.then(|| router.clone()),
+        log,
+    );
+    let mut options = HttpServerOptions::default();
+    options.h2c = config.server.h2c;
+    let guard = Guard::new(
+        pingora_proxy::http_proxy(&server.configuration, proxy),
+        Arc::clone(&gateway),
+        options,
+        config.server.max_connections.into(),
+    );
+    let (stop_accepting, accepting) = watch::channel(false);
+    server.add_service(ProxyService {
+        bound: Some(listeners.proxy),
+        inner: ListeningService::new("proxy".to_owned(), guard),
+        stop: accepting,
+        threads,
+    });
+    let telemetry = admin::telemetry(Arc::clone(&gateway));
+    server.add_service(Background::new("metrics", 1, http(listeners.metrics, telemetry)));
+    if let Some(bound) = listeners.admin {
+        server.add_service(Background::new("admin", 1, http(bound, router)));
+    }
+    server.add_service(Background::new("functions", 1, tasks.registry));
+    // Forking is done here, apart from the proxy's threads.
+    server.add_service(Background::new("provider", threads, tasks.provider));
+    if let Some(watcher) = tasks.watcher {
+        server.add_service(Background::new("config", 1, watcher));
+    }
+    server.run(RunArgs {
+        shutdown_signal: Box::new(End {
+            gateway,
+            stop_accepting,
+            stop_provider: tasks.stop_provider,
+            provider_ended: tasks.provider_ended,
+        }),
+    });
+}
+
+fn server_conf(config: &Config, threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        listener_tasks_per_fd: threads,
+        // Pingora multiplies this by the threads.
+        upstream_keepalive_pool_size: config.server.upstream_keepalive.div_ceil(threads),
+        max_retries: MAX_TRIES,
+        ..ServerConf::default()
+    }
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Serves a router on a port of its own.
+fn http(bound: Bound, router: axum::Router) -> Task {
+    Box::pin(async move {
+        let served = match tokio::net::TcpListener::from_std(bound.listener) {
+            Ok(listener) => axum::serve(listener, router).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, address = %bound.address, "stopped serving");
+        }
+    })
+}
+
+/// The proxy on a listener that is bound already, under a stop signal of our own: Pingora's closes
+/// the listener at once, before load balancers have noticed the end.
+struct ProxyService {
+    bound: Option<Bound>,
+    inner: ListeningService<Guard>,
+    stop: watch::Receiver<bool>,
+    threads: usize,
+}
+
+#[async_trait]
+impl Service for ProxyService {
+    async fn start_service(
+        &mut self,
+        fds: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        listeners_per_fd: usize,
+    ) {
+        let (Some(bound), Some(fds)) = (self.bound.take(), fds) else {
+            return;
+        };
+        let address = bound.address.to_string();
+        fds.lock()
+            .add(address.clone(), bound.listener.into_raw_fd());
+        self.inner.add_tcp(&address);
+        self.inner
+            .start_service(Some(fds), self.stop.clone(), listeners_per_fd)
+            .await;
+    }
+
+    fn name(&self) -> &str {
+        "proxy"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(self.threads)
+    }
+}
+
+/// A task with a runtime of its own.
+struct Background {
+    name: &'static str,
+    threads: usize,
+    // Only ever taken once; the lock makes the task shareable as the trait asks.
+    task: Mutex<Option<Task>>,
+}
+
+impl Background {
+    fn new(name: &'static str, threads: usize, task: Task) -> Self {
+        Self {
+            name,
+            threads,
+            task: Mutex::new(Some(task)),
+        }
+    }
+}
+
+#[async_trait]
+impl Service for Background {
+    async fn start_service(
+        &mut self,
+        _fds: Option<ListenFds>,
+        _shutdown: ShutdownWatch,
+        _listeners_per_fd: usize,
+    ) {
+        let task = self.task.get_mut();
+        if let Some(task) = task.unwrap_or_else(PoisonError::into_inner).take() {
+            task.await;
+        }
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(self.threads)
+    }
+}
+
+/// Follows the signals: HUP reloads; TERM and INT end gracefully, a second one at once.
+struct End {
+    gateway: Arc<Gateway>,
+    stop_accepting: watch::Sender<bool>,
+    stop_provider: watch::Sender<bool>,
+    provider_ended: watch::Receiver<bool>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for End {
+    async fn recv(&self) -> ShutdownSignal {
+        match Signals::new() {
+            Ok(mut signals) => {
+                signals.follow_until_end(&self.gateway).await;
+                tokio::select! {
+                    () = self.drain() => {}
+                    () = signals.end() => tracing::warn!("second signal: ending at once"),
+                }
+            }
+            Err(error) => tracing::error!(%error, "cannot follow signals: ending"),
+        }
+        self.stop_provider.send_replace(true);
+        let mut ended = self.provider_ended.clone();
+        let waiting = ended.wait_for(|ended| *ended);
+        if timeout(PROVIDER_END, waiting).await.is_err() {
+            tracing::error!("some function processes did not end");
+        }
+        tracing::info!("ended");
+        // All is done that can be: Pingora's graceful end would only sleep.
+        ShutdownSignal::FastShutdown
+    }
+}
+
+impl End {
+    /// Readiness goes off; after the delay nothing new is accepted; then what is in flight ends.
+    async fn drain(&self) {
+        let drain = self.gateway.registry.current().config.server.drain;
+        let calls = self.gateway.drain.calls();
+        tracing::info!(calls, "ending: finishing what is in flight");
+        self.gateway.drain.begin();
+        sleep(drain.delay).await;
+        self.stop_accepting.send_replace(true);
+        let idle = self.gateway.drain.idle();
+        if timeout(drain.timeout, idle).await.is_err() {
+            let calls = self.gateway.drain.calls();
+            tracing::warn!(calls, "drain timeout: breaking off what is in flight");
+        }
+    }
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn follow_until_end(&mut self, gateway: &Gateway) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    // What is wrong is logged and shown by `GET /system/config`.
+                    let _ = gateway.reload("signal").await;
+                }
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
+        }
+    }
+}
+
+/// Denies new privileges to every process from here on. To be called before threads start.
+pub fn harden() -> io::Result<()> {
+    process::harden()
+}
