@@ -8,6 +8,7 @@ mod output;
 mod process;
 mod provider;
 mod served;
+mod tests;
 mod upstream;
 mod valve;
 mod wire;
