@@ -6,7 +6,10 @@ fn main() {
     println!("cargo::rerun-if-changed=.git/HEAD");
     println!("cargo::rerun-if-env-changed=GATEWAY_COMMIT");
     let commit = std::env::var("GATEWAY_COMMIT").ok().or_else(|| {
-        let output = Command::new("git").args(["rev-parse", "HEAD"]).output().ok()?;
+        let output = Command::new("git")
+            .args(["rev-parse", "HEAD"])
+            .output()
+            .ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         output.status.success().then(|| text.trim().to_owned())
     });

@@ -159,7 +159,10 @@ mod tests {
     fn a_bare_name_gets_the_default_namespace() {
         let name = FunctionName::parse("hello", "openfaas-fn").unwrap();
         assert_eq!(name.to_string(), "hello.openfaas-fn");
-        assert_eq!(FunctionName::parse("hello", "").unwrap().to_string(), "hello");
+        assert_eq!(
+            FunctionName::parse("hello", "").unwrap().to_string(),
+            "hello"
+        );
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! What every test needs: a gateway, a client, something behind the gateway, and patience.
+
+mod client;
+mod gateway;
+mod h2;
+mod metrics;
+mod output;
+mod process;
+mod provider;
+mod served;
+mod tests;
+mod upstream;
+mod valve;
+mod wire;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use client::{Connection, Response, basic, try_request};
+pub use gateway::Gateway;
+pub use h2::H2Connection;
+pub use metrics::Metrics;
+pub use output::Exit;
+pub use process::{alive, descendants, kill};
+pub use provider::Provider;
+pub use served::command as served;
+pub use upstream::{Upstream, full_backlog, unused_port};
+pub use valve::Valve;
+pub use wire::is_gone;
+
+pub use rustix::process::Signal;
+
+/// Longest wait for anything that should happen. Generous, because the machine may be busy: only a
+/// failing test ever waits this long.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `condition` holds; `what` names it in the failure.
+#[track_caller]
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits until `get` gives something, and returns it.
+#[track_caller]
+pub fn eventually_some<T>(what: &str, mut get: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    eventually(what, || {
+        found = get();
+        found.is_some()
+    });
+    found.expect("the condition held")
+}

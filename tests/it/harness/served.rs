@@ -1,0 +1,74 @@
+//! A long-lived function for HTTP mode: this very test binary, started by the gateway with the
+//! name of one ignored test. So nothing else needs to be built or installed.
+
+use std::env;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use super::eventually;
+use super::upstream::{Exchange, Upstream};
+
+/// The command that runs it. It reads `PORT`, `START_WHEN` (a file that must exist before it
+/// listens), `READY_WHEN` (the same for `/ready`), and answers as [`answer`] says.
+pub fn command() -> String {
+    let binary = env::current_exe().unwrap();
+    format!(
+        "{} --exact harness::served::serves_as_a_function --ignored --nocapture",
+        binary.display()
+    )
+}
+
+#[test]
+#[ignore = "not a test: a function that gateways under test start"]
+fn serves_as_a_function() {
+    let Ok(port) = env::var("PORT") else {
+        return;
+    };
+    wait_for_file(env::var("START_WHEN").ok());
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).unwrap();
+    let _upstream = Upstream::on(listener, answer);
+    loop {
+        thread::park();
+    }
+}
+
+fn answer(exchange: &mut Exchange) {
+    let target = exchange.request.target.clone();
+    match target.as_str() {
+        "/pid" => exchange.reply(200, &[], std::process::id().to_string()),
+        "/exit" => std::process::exit(3),
+        "/sleeper" => exchange.reply(200, &[], sleeper().to_string()),
+        "/ready" => {
+            let ready = env::var("READY_WHEN").map_or(true, |file| Path::new(&file).exists());
+            exchange.reply(if ready { 200 } else { 503 }, &[], "");
+        }
+        "/hold" => {
+            wait_for_file(Some(exchange.request.header("X-Until").to_owned()));
+            exchange.reply(200, &[], "held");
+        }
+        _ => match target.strip_prefix("/env/") {
+            Some(name) => exchange.reply(200, &[], env::var(name).unwrap_or_default()),
+            None => {
+                let body = exchange.request.body.clone();
+                exchange.reply(200, &[("X-Target", &target)], body);
+            }
+        },
+    }
+}
+
+fn wait_for_file(path: Option<String>) {
+    if let Some(path) = path {
+        eventually(&path, || Path::new(&path).exists());
+    }
+}
+
+/// Starts a process that outlives this one, if it may.
+fn sleeper() -> u32 {
+    let child = Command::new("sleep")
+        .arg("300")
+        .stdin(Stdio::null())
+        .spawn();
+    child.unwrap().id()
+}

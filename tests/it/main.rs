@@ -1,0 +1,22 @@
+//! The gateway's executable, seen from outside: started in a folder of its own, called over real
+//! sockets, ended with real signals.
+//!
+//! The files mirror the URL tree; [`harness`] starts gateways, calls them, and plays the functions
+//! and the provider behind them. Tests share nothing, wait for conditions, and never sleep for a
+//! fixed time.
+
+// A test that cannot go on should stop with the reason at hand.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod access_log;
+mod async_function;
+mod drain;
+mod function;
+mod harness;
+mod layers;
+mod malformed;
+mod metrics;
+mod orphans;
+mod reload;
+mod start;
+mod system;

@@ -1,0 +1,254 @@
+//! The metrics server: names, labels and buckets of wire.md section 4.1, and the gateway's own.
+
+use crate::harness::{Gateway, Metrics, Upstream, Valve, eventually};
+
+const BUCKETS: [&str; 12] = [
+    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
+];
+const FIG: (&str, &str) = ("function_name", "fig.openfaas-fn");
+
+#[track_caller]
+fn assert_labels(metrics: &Metrics, name: &str, labels: &[&str]) {
+    let samples: Vec<_> = metrics.all(name, &[]).collect();
+    assert!(!samples.is_empty(), "{name} is missing");
+    for sample in samples {
+        let keys: Vec<_> = sample.labels.keys().map(String::as_str).collect();
+        assert_eq!(keys, labels, "{sample:?}");
+    }
+}
+
+#[test]
+fn calls_are_counted_by_function_and_code() {
+    let upstream = Upstream::start(|exchange| {
+        let status = exchange.request.target[1..].parse().unwrap();
+        exchange.reply(status, &[], "");
+    });
+    let gateway = Gateway::start(&upstream.declared("fig"));
+    for status in [200, 200, 200, 404, 500] {
+        gateway
+            .get(&format!("/function/fig/{status}"))
+            .assert_status(status);
+    }
+    eventually("five calls are counted", || {
+        gateway.metric("gateway_function_invocation_total", &[FIG]) == Some(5.0)
+    });
+    let metrics = gateway.metrics();
+    for (code, count) in [("200", 3.0), ("404", 1.0), ("500", 1.0)] {
+        let labels = [FIG, ("code", code)];
+        assert_eq!(
+            metrics.sum("gateway_function_invocation_total", &labels),
+            Some(count),
+            "{code}"
+        );
+        assert_eq!(
+            metrics.sum("gateway_functions_seconds_count", &labels),
+            Some(count),
+            "{code}"
+        );
+        assert_eq!(
+            metrics.sum(
+                "gateway_functions_seconds_bucket",
+                &[FIG, ("code", code), ("le", "+Inf")]
+            ),
+            Some(count)
+        );
+    }
+    assert_eq!(
+        metrics.sum("gateway_function_invocation_started", &[FIG]),
+        Some(5.0)
+    );
+    assert_labels(
+        &metrics,
+        "gateway_function_invocation_total",
+        &["code", "function_name"],
+    );
+    assert_labels(
+        &metrics,
+        "gateway_function_invocation_started",
+        &["function_name"],
+    );
+    assert_labels(
+        &metrics,
+        "gateway_functions_seconds_count",
+        &["code", "function_name"],
+    );
+}
+
+#[test]
+fn types_and_buckets_are_those_that_dashboards_know() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&upstream.declared("fig"));
+    gateway.get("/function/fig").assert_status(200);
+    eventually("the call is counted", || {
+        gateway.metric("gateway_functions_seconds_count", &[FIG]) == Some(1.0)
+    });
+    let metrics = gateway.metrics();
+    for (name, kind) in [
+        ("gateway_function_invocation_total", "counter"),
+        ("gateway_function_invocation_started", "counter"),
+        ("gateway_functions_seconds", "histogram"),
+        ("gateway_service_count", "gauge"),
+        ("gateway_function_invocation_inflight", "gauge"),
+        ("gateway_held_requests", "gauge"),
+        ("gateway_config_last_reload_successful", "gauge"),
+        (
+            "gateway_config_last_reload_success_timestamp_seconds",
+            "gauge",
+        ),
+        ("gateway_config_generation", "gauge"),
+    ] {
+        assert_eq!(
+            metrics.types.get(name).map(String::as_str),
+            Some(kind),
+            "{name}"
+        );
+        assert!(
+            metrics.helps.get(name).is_some_and(|help| !help.is_empty()),
+            "{name} has no help"
+        );
+    }
+    let buckets: Vec<_> = metrics
+        .all("gateway_functions_seconds_bucket", &[FIG])
+        .map(|sample| &sample.labels["le"])
+        .collect();
+    assert_eq!(buckets, BUCKETS);
+    assert!(
+        metrics
+            .sum("process_open_fds", &[])
+            .is_some_and(|count| count > 0.0)
+    );
+    assert!(metrics.sum("process_start_time_seconds", &[]).is_some());
+}
+
+#[test]
+fn a_function_has_its_series_before_its_first_call() {
+    let gateway = Gateway::start("functions:\n  fig: { process: \"cat\", replicas: 3 }\n");
+    eventually("the replica count is known", || {
+        gateway.metric("gateway_service_count", &[FIG]) == Some(3.0)
+    });
+}
+
+#[test]
+fn a_call_in_flight_is_in_the_gauge() {
+    let valve = Valve::default();
+    let wait = valve.clone();
+    let upstream = Upstream::start(move |exchange| {
+        wait.wait();
+        exchange.reply(200, &[], "");
+    });
+    let gateway = Gateway::start(&upstream.declared("fig"));
+    let mut connection = gateway.connect();
+    connection.send_head("GET", "/function/fig", &[]);
+    eventually("the call arrived", || valve.waiting() == 1);
+    let metrics = gateway.metrics();
+    assert_eq!(
+        metrics.sum("gateway_function_invocation_inflight", &[]),
+        Some(1.0)
+    );
+    assert_eq!(
+        metrics.sum("gateway_function_invocation_started", &[FIG]),
+        Some(1.0)
+    );
+    assert!(matches!(
+        metrics.sum("gateway_function_invocation_total", &[FIG]),
+        None | Some(0.0)
+    ));
+    valve.open_once();
+    connection.response("GET").assert_status(200);
+    eventually("the gauge is back", || {
+        gateway.metric("gateway_function_invocation_inflight", &[]) == Some(0.0)
+    });
+}
+
+#[test]
+fn failures_are_counted_with_the_status_the_caller_got() {
+    let upstream = Upstream::start(|exchange| exchange.hang());
+    let gateway = Gateway::start(&format!(
+        "functions:\n  fig: {{ upstream: [\"{}\"], timeouts: {{ upstream: 200ms }} }}\n",
+        upstream.url()
+    ));
+    gateway.get("/function/fig").assert_status(504);
+    eventually("the failure is counted", || {
+        gateway.metric("gateway_function_invocation_total", &[FIG, ("code", "504")]) == Some(1.0)
+    });
+}
+
+#[test]
+fn unknown_names_share_one_series() {
+    let gateway = Gateway::start("");
+    for number in 0..30 {
+        gateway
+            .get(&format!("/function/no-{number}"))
+            .assert_status(404);
+    }
+    let unknown = [("function_name", "unknown"), ("code", "404")];
+    eventually("the unknown names are counted", || {
+        gateway.metric("gateway_function_invocation_total", &unknown) == Some(30.0)
+    });
+    let metrics = gateway.metrics();
+    let named = metrics
+        .samples
+        .iter()
+        .filter(|sample| sample.labels.values().any(|value| value.starts_with("no-")));
+    assert_eq!(named.count(), 0);
+}
+
+#[test]
+fn without_a_namespace_the_bare_name_is_the_label() {
+    let provider = crate::harness::Provider::with(&["fig"]);
+    let gateway = Gateway::with("")
+        .env("functions_provider_url", provider.url())
+        .start();
+    gateway.get("/function/fig.openfaas-fn").assert_status(200);
+    eventually("the dotted name is the label", || {
+        gateway.metric("gateway_function_invocation_started", &[FIG]) == Some(1.0)
+    });
+
+    let gateway = Gateway::with("")
+        .env("functions_provider_url", provider.url())
+        .env("function_namespace", "openfaas-fn")
+        .start();
+    gateway.get("/function/fig").assert_status(200);
+    eventually("the namespace is appended", || {
+        gateway.metric("gateway_function_invocation_started", &[FIG]) == Some(1.0)
+    });
+}
+
+#[test]
+fn configuration_metrics_tell_the_last_load() {
+    let gateway = Gateway::start("");
+    let metrics = gateway.metrics();
+    assert_eq!(
+        metrics.sum("gateway_config_last_reload_successful", &[]),
+        Some(1.0)
+    );
+    let loaded = metrics
+        .sum("gateway_config_last_reload_success_timestamp_seconds", &[])
+        .unwrap();
+    assert!(loaded > 1.6e9, "{loaded} is not seconds since 1970");
+    assert!(
+        metrics
+            .sum("gateway_config_generation", &[])
+            .is_some_and(|generation| generation >= 1.0)
+    );
+}
+
+#[test]
+fn the_metrics_server_serves_nothing_else() {
+    let gateway = Gateway::start("");
+    let scrape = gateway.observe("GET", "/metrics").assert_status(200);
+    assert!(
+        scrape.header("Content-Type").starts_with("text/plain"),
+        "{}",
+        scrape.header("Content-Type")
+    );
+    assert_eq!(
+        gateway.observe("GET", "/healthz").assert_status(200).text(),
+        "OK"
+    );
+    gateway.observe("GET", "/readyz").assert_status(200);
+    assert_eq!(gateway.observe("POST", "/healthz").status, 405);
+    for path in ["/", "/system/functions", "/function/fig", "/metrics/"] {
+        assert_eq!(gateway.observe("GET", path).status, 404, "{path}");
+    }
+}

@@ -1,0 +1,87 @@
+//! No process of a function survives its gateway, however that ends.
+
+use std::fs;
+
+use crate::harness::{
+    Gateway, Signal, alive, descendants, eventually, eventually_some, kill, served,
+};
+
+#[track_caller]
+fn number(text: &str) -> u32 {
+    text.trim()
+        .parse()
+        .unwrap_or_else(|_| panic!("{text:?} is not a process id"))
+}
+
+#[test]
+fn killing_the_gateway_ends_long_lived_functions_and_their_children() {
+    let mut gateway = Gateway::start(&format!(
+        "functions:\n  fig: {{ process: \"{}\", mode: http }}\n",
+        served()
+    ));
+    let function = number(&gateway.get("/function/fig/pid").assert_status(200).text());
+    let grandchild = number(
+        &gateway
+            .get("/function/fig/sleeper")
+            .assert_status(200)
+            .text(),
+    );
+    assert!(alive(function) && alive(grandchild));
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit();
+    assert_gone(&[function, grandchild]);
+}
+
+#[test]
+fn killing_the_gateway_ends_calls_that_are_running() {
+    let mut gateway = Gateway::with(
+        "functions:\n  fig: { process: \"sh @DIR@/fig.sh\", timeouts: { upstream: 60s } }\n",
+    )
+    .file(
+        "fig.sh",
+        "sleep 300 & echo $! $$ >${0%/*}/pids.new; mv ${0%/*}/pids.new ${0%/*}/pids; wait",
+    )
+    .start();
+    let mut connection = gateway.connect();
+    connection.send_head("GET", "/function/fig", &[]);
+    let file = gateway.dir().join("pids");
+    let pids = eventually_some("the call runs", || fs::read_to_string(&file).ok());
+    let pids: Vec<u32> = pids.split_whitespace().map(number).collect();
+    assert!(
+        pids.len() == 2 && pids.iter().all(|pid| alive(*pid)),
+        "{pids:?}"
+    );
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit();
+    assert_gone(&pids);
+}
+
+#[test]
+fn an_orderly_end_leaves_nothing_either() {
+    let mut gateway = Gateway::start(&format!(
+        "functions:\n  fig: {{ process: \"{}\", mode: http }}\n",
+        served()
+    ));
+    let grandchild = number(
+        &gateway
+            .get("/function/fig/sleeper")
+            .assert_status(200)
+            .text(),
+    );
+    let mut family = descendants(gateway.pid());
+    assert!(family.contains(&grandchild), "{grandchild} in {family:?}");
+    family.push(grandchild);
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait_exit().code, Some(0));
+    assert_gone(&family);
+}
+
+/// Waits until none of these runs; cleans up where the gateway did not.
+#[track_caller]
+fn assert_gone(pids: &[u32]) {
+    let left = || -> Vec<u32> { pids.iter().copied().filter(|pid| alive(*pid)).collect() };
+    let gone = std::panic::catch_unwind(|| eventually("no process is left", || left().is_empty()));
+    let survivors = left();
+    survivors.iter().copied().for_each(kill);
+    assert!(gone.is_ok(), "{survivors:?} survived the gateway");
+}

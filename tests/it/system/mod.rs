@@ -1,0 +1,6 @@
+//! `/system/*`: the API.
+
+mod auth;
+mod config;
+mod functions;
+mod info;
