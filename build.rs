@@ -1,9 +1,13 @@
 //! Tells the program which commit it was built from.
 
+use std::path::Path;
 use std::process::Command;
 
 fn main() {
-    println!("cargo::rerun-if-changed=.git/HEAD");
+    // It grows with every commit; a path that is not there would build the crate each time.
+    let log = ".git/logs/HEAD";
+    let watched = if Path::new(log).exists() { log } else { "build.rs" };
+    println!("cargo::rerun-if-changed={watched}");
     println!("cargo::rerun-if-env-changed=GATEWAY_COMMIT");
     let commit = std::env::var("GATEWAY_COMMIT").ok().or_else(|| {
         let output = Command::new("git")

@@ -4,12 +4,13 @@
 //! `{"error", "reason", "limit"?, "call_id"?}` with a sentence for people. What went wrong inside
 //! (addresses, files) stays in the log.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
 use serde::Serialize;
+
+use crate::duration::format_duration;
 
 /// Carries [`Failure::reason`] on every response the gateway makes up itself for a failure.
 pub const REASON_HEADER: &str = "X-Gateway-Error";
@@ -123,7 +124,7 @@ impl Failure {
 
     /// A sentence for people. `function` is the function's name, where there is one.
     pub fn message(&self, function: &str) -> String {
-        let limit = self.limit().map_or_else(String::new, go_duration);
+        let limit = self.limit().map_or_else(String::new, format_duration);
         match self {
             Self::BadRequest(what) => (*what).to_owned(),
             Self::NoFunction => format!("there is no function {function}"),
@@ -167,7 +168,7 @@ impl Failure {
 
     /// The JSON body of the response.
     pub fn body(&self, function: &str, call_id: Option<&str>) -> Vec<u8> {
-        let limit = self.limit().map(go_duration);
+        let limit = self.limit().map(format_duration);
         error_body(&self.message(function), self.reason(), limit.as_deref(), call_id)
     }
 }
@@ -198,54 +199,10 @@ pub fn error_body(
     .unwrap_or_default()
 }
 
-/// A duration as Go prints it and the configuration takes it: `1m30s`, `1.5s`, `250ms`.
-pub fn go_duration(duration: Duration) -> String {
-    if duration < Duration::from_secs(1) {
-        return if duration.subsec_nanos().is_multiple_of(1_000_000) {
-            format!("{}ms", duration.as_millis())
-        } else {
-            format!("{}us", duration.as_micros())
-        };
-    }
-    let seconds = duration.as_secs();
-    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    if hours > 0 {
-        let _ = write!(text, "{hours}h");
-    }
-    if minutes > 0 {
-        let _ = write!(text, "{minutes}m");
-    }
-    let millis = duration.subsec_millis();
-    if millis > 0 {
-        let fraction = format!("{millis:03}");
-        let _ = write!(text, "{rest}.{}s", fraction.trim_end_matches('0'));
-    } else if rest > 0 {
-        let _ = write!(text, "{rest}s");
-    }
-    text
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_read_as_go_writes_them() {
-        for (millis, text) in [
-            (250, "250ms"),
-            (8_000, "8s"),
-            (1_500, "1.5s"),
-            (90_000, "1m30s"),
-            (60_000, "1m"),
-            (3_600_000, "1h"),
-            (0, "0ms"),
-        ] {
-            assert_eq!(go_duration(Duration::from_millis(millis)), text);
-        }
-    }
 
     #[test]
     fn a_body_names_the_limit_and_the_call() {

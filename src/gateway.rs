@@ -100,7 +100,11 @@ impl Gateway {
             hash,
             file,
             warnings,
+            ..
         } = parts.loaded;
+        // From now on a file that is gone is an error, and no return to the built-in defaults.
+        let mut sources = parts.sources;
+        sources.file = file.clone().or(sources.file);
         let status = ConfigStatus {
             generation: 1,
             hash,
@@ -118,7 +122,7 @@ impl Gateway {
             drain: Drain::default(),
             status: ArcSwap::from_pointee(status),
             reloader: Mutex::new(Reloader {
-                sources: parts.sources,
+                sources,
                 started: config.clone(),
                 running: config,
             }),

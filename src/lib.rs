@@ -3,7 +3,7 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, error  <-  config, metrics  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
+//! function, error, duration  <-  config, metrics  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod access_log;
@@ -11,6 +11,7 @@ pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod credentials;
+pub mod duration;
 pub mod error;
 pub mod function;
 pub mod functions;

@@ -1,3 +1,44 @@
-//! The gateway's executable.
+//! The gateway's executable: reads the command line and hands over.
 
-fn main() {}
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use gateway::cli::{self, Cli, Command};
+use gateway::config::Sources;
+use gateway::provider::process::reaper;
+use gateway::server;
+use tracing_subscriber::EnvFilter;
+
+// Pingora's many small allocations cost less in it than in the system's (ARCHITECTURE.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Pingora logs every client that hangs up; what concerns the user we say ourselves.
+const LOG: &str = "info,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let sources = cli.sources();
+    match cli.command.unwrap_or_default() {
+        Command::Run => run(sources),
+        Command::Check => cli::check(&sources),
+        Command::Schema => cli::schema(),
+        Command::Version => cli::version(),
+        Command::Reaper { dir } => reaper::main(&dir),
+    }
+}
+
+fn run(sources: Sources) -> ExitCode {
+    let filter = EnvFilter::new(sources.environment.raw("RUST_LOG").unwrap_or(LOG));
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    log.with_writer(io::stderr).with_target(false).init();
+    let end = server::harden().map_err(server::StartError::Provider);
+    match end.and_then(|()| server::run(sources)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

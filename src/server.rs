@@ -171,7 +171,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         provider: view,
         metrics: Arc::clone(&metrics),
     });
-    let file = loaded.file.clone();
+    let followed = loaded.file.clone().map(|file| (file, loaded.text.clone()));
     let gateway = Gateway::new(Parts {
         registry,
         metrics,
@@ -185,7 +185,10 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
     let tasks = Tasks {
         registry: Box::pin(writer.run()),
         provider: Box::pin(run_provider(Arc::clone(&gateway), stop, ended)),
-        watcher: file.map(|file| Box::pin(follow_file(Arc::clone(&gateway), file)) as Task),
+        watcher: followed.map(|(file, text)| {
+            let changes = config::watch::watch(file, Some(text));
+            Box::pin(follow_file(Arc::clone(&gateway), changes)) as Task
+        }),
         stop_provider,
         provider_ended,
     };
@@ -211,9 +214,9 @@ async fn run_provider(
     ended.send_replace(true);
 }
 
-async fn follow_file(gateway: Arc<Gateway>, file: std::path::PathBuf) {
-    let mut changes = config::watch::watch(file);
-    while changes.changed().await {
+async fn follow_file(gateway: Arc<Gateway>, mut changes: config::watch::Changes) {
+    loop {
+        changes.changed().await;
         // What is wrong is logged and shown by `GET /system/config`.
         let _ = gateway.reload("file").await;
     }
@@ -332,10 +335,10 @@ fn processors() -> usize {
 }
 
 /// Serves a router on a port of its own.
-fn http(bound: Bound, router: axum::Router) -> Task {
+fn http(bound: Bound, router: admin::Router) -> Task {
     Box::pin(async move {
         let served = match tokio::net::TcpListener::from_std(bound.listener) {
-            Ok(listener) => axum::serve(listener, router).await,
+            Ok(listener) => admin::serve(listener, router).await,
             Err(error) => Err(error),
         };
         if let Err(error) = served {

@@ -13,7 +13,6 @@ mod ui;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
@@ -23,7 +22,8 @@ use http::{HeaderMap, Method, StatusCode, header};
 use crate::error::{REASON_HEADER, error_body};
 use crate::gateway::Gateway;
 
-pub use info::RELEASE;
+pub use axum::{Router, serve};
+pub use info::{COMMIT, RELEASE};
 pub use telemetry::router as telemetry;
 
 /// Who sent a request; in the `ConnectInfo` extension.

@@ -154,10 +154,11 @@ fn compare(key: &mut String, old: Option<View<'_>>, new: Option<View<'_>>, chang
 }
 
 fn effect(key: &str) -> Effect {
-    let below = |restart: &&str| {
-        key.strip_prefix(**restart).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    let is_below = |restart: &&str| {
+        let rest = key.strip_prefix(*restart);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    if RESTART.iter().any(|restart| below(&restart)) {
+    if RESTART.iter().any(is_below) {
         Effect::Restart
     } else {
         Effect::Hot

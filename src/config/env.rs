@@ -8,9 +8,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::build::Notes;
-use super::duration::{format_duration, parse_duration};
 use super::file::{BasicAuth, File, Jetstream, Origin, Scalar};
 use super::value::Value;
+use crate::duration::{format_duration, parse_duration};
 
 /// Where Docker puts secrets; the 2019 gateway looks here unless `secret_mount_path` is set.
 const SECRETS: &str = "/run/secrets";

@@ -44,7 +44,6 @@ pub struct Flags {
 }
 
 /// A valid configuration.
-#[derive(Debug)]
 pub struct Loaded {
     /// What holds.
     pub config: Config,
@@ -52,6 +51,8 @@ pub struct Loaded {
     pub hash: String,
     /// The file it was read from; `None`: there was none.
     pub file: Option<PathBuf>,
+    /// The file's text, as it was written.
+    pub text: String,
     /// Lines worth logging.
     pub warnings: Vec<String>,
 }
@@ -95,6 +96,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
         warnings: notes.warnings.iter().map(line).collect(),
         config,
         file: path,
+        text,
     })
 }
 
@@ -130,7 +132,8 @@ fn read(named: Option<&Path>) -> Result<(Option<PathBuf>, String), Error> {
     }
 }
 
-fn read_file(path: &Path) -> io::Result<String> {
+/// The text of a file that is not absurdly long.
+pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     fs::File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use http::Uri;
 use serde_json::{Map, Value, json};
 
-use super::duration::{format_duration, format_size};
 use super::{
     Admin, Config, Function, LogOutput, PathPattern, Place, Process, Provider, Queue, QueueKind,
     Scale, Server, Timeouts, Upstream, function_key,
 };
+use crate::duration::{format_duration, format_size};
 
 /// What stands for a secret.
 pub const MASK: &str = "****";

@@ -1,12 +1,11 @@
 //! The configuration as the program uses it: checked, complete, and without a trace of YAML.
 //!
 //! What the user wrote is `file::File`; the environment and the flags are laid over it, and
-//! [`Config`] is built from the whole or not at all, by [`load()`]. Units: durations are [`Duration`], sizes are
-//! bytes, addresses are resolved or checked to be resolvable.
+//! [`Config`] is built from the whole or not at all, by [`load()`].
+//! Units: durations are [`Duration`], sizes are bytes.
 
 mod build;
 pub mod diff;
-mod duration;
 pub mod env;
 mod file;
 mod interpolate;
@@ -27,7 +26,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use duration::{format_duration, parse_duration};
 pub use load::{Error, Flags, Loaded, Sources, load};
 pub use masked::masked;
 
@@ -66,10 +64,7 @@ impl Config {
     /// The namespace of a bare function name; empty when none is known (remote provider without
     /// `function_namespace`).
     pub fn default_namespace(&self) -> &str {
-        match &self.provider {
-            Provider::Process(process) => process.namespaces.first().map_or("", String::as_str),
-            Provider::Remote(remote) => &remote.namespace,
-        }
+        self.provider.default_namespace()
     }
 }
 
@@ -164,6 +159,16 @@ pub enum Provider {
     Process(ProcessProvider),
     /// A faas-provider spoken to over HTTP.
     Remote(RemoteProvider),
+}
+
+impl Provider {
+    /// See [`Config::default_namespace()`].
+    pub fn default_namespace(&self) -> &str {
+        match self {
+            Self::Process(process) => process.namespaces.first().map_or("", String::as_str),
+            Self::Remote(remote) => &remote.namespace,
+        }
+    }
 }
 
 /// Functions as processes of this machine.

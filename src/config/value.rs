@@ -9,7 +9,7 @@ use http::Uri;
 use ipnet::IpNet;
 use schemars::{Schema, json_schema};
 
-use super::duration::{parse_duration, parse_size};
+use crate::duration::{parse_duration, parse_size};
 use super::suggest;
 use super::{HostPort, LogFormat, LogOutput, Mode, Upstream};
 

@@ -43,7 +43,7 @@ pub struct Proxy {
 
 impl Proxy {
     /// A proxy for `gateway`. Without a router, the API and the portal live elsewhere.
-    pub fn new(gateway: Arc<Gateway>, router: Option<axum::Router>, log: AccessLog) -> Self {
+    pub fn new(gateway: Arc<Gateway>, router: Option<admin::Router>, log: AccessLog) -> Self {
         Self {
             gateway,
             admin: router.map(AdminBridge::new),

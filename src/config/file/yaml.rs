@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, Location, Options, Spanned};
 
 use super::{Entries, File, OneOrMany, Origin, Scalar};
@@ -72,10 +73,9 @@ fn origin(place: Location) -> Origin {
 
 /// ` in `functions.echo``, the mapping a place is in; empty at the top of the file.
 fn within(text: &str, place: Location) -> String {
-    let outline = serde_saphyr::from_str_with_options::<Outline>(text, Options {
-        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
-        ..options()
-    });
+    let mut options = options();
+    options.duplicate_keys = DuplicateKeyPolicy::LastWins;
+    let outline = serde_saphyr::from_str_with_options::<Outline>(text, options);
     match outline.ok().and_then(|outline| outline.path_to(place)) {
         Some(path) if !path.is_empty() => format!(" in `{}`", path.join(".")),
         _ => String::new(),

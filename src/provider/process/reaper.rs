@@ -21,11 +21,8 @@ use super::ledger::{self, Record};
 
 /// What `gateway reaper DIR` runs: standard input is the pipe. It must be called before the
 /// process has any other business, with nothing else on standard input.
-pub fn main() -> ExitCode {
-    let Some(dir) = std::env::args_os().next_back() else {
-        return ExitCode::from(2);
-    };
-    match watch(Path::new(&dir)) {
+pub fn main(dir: &Path) -> ExitCode {
+    match watch(dir) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the reaper cannot do its work");
