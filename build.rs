@@ -6,7 +6,11 @@ use std::process::Command;
 fn main() {
     // It grows with every commit; a path that is not there would build the crate each time.
     let log = ".git/logs/HEAD";
-    let watched = if Path::new(log).exists() { log } else { "build.rs" };
+    let watched = if Path::new(log).exists() {
+        log
+    } else {
+        "build.rs"
+    };
     println!("cargo::rerun-if-changed={watched}");
     println!("cargo::rerun-if-env-changed=GATEWAY_COMMIT");
     let commit = std::env::var("GATEWAY_COMMIT").ok().or_else(|| {

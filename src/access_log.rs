@@ -250,7 +250,7 @@ mod tests {
             client: Some(IpAddr::from([127, 0, 0, 1])),
             call_id: Some(HeaderValue::from_static("id-1")),
             method: Method::POST,
-            uri: Uri::from_static("/function/echo?q=\"1\""),
+            uri: Uri::from_static("/function/echo?q=%221%22"),
             function: None,
             status: 504,
             bytes_in: 2,
@@ -271,7 +271,7 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(line["time"], "1970-01-01T00:00:01.500Z");
         assert_eq!(line["call_id"], "id-1");
-        assert_eq!(line["path"], "/function/echo?q=\"1\"");
+        assert_eq!(line["path"], "/function/echo?q=%221%22");
         assert_eq!(line["duration_ms"], 1.234);
         assert_eq!(line["reason"], "upstream_timeout");
     }

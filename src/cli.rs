@@ -138,8 +138,22 @@ mod tests {
     fn flags_stand_before_or_after_the_command() {
         for line in [
             &["gateway", "--listen", "127.0.0.1:1", "--threads", "2"][..],
-            &["gateway", "run", "--listen", "127.0.0.1:1", "--threads", "2"],
-            &["gateway", "--listen", "127.0.0.1:1", "run", "--threads", "2"],
+            &[
+                "gateway",
+                "run",
+                "--listen",
+                "127.0.0.1:1",
+                "--threads",
+                "2",
+            ],
+            &[
+                "gateway",
+                "--listen",
+                "127.0.0.1:1",
+                "run",
+                "--threads",
+                "2",
+            ],
         ] {
             let sources = Cli::try_parse_from(line).unwrap().sources();
             let expected = Flags {

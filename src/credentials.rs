@@ -226,7 +226,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let credentials = Credentials::open(&files(dir.path(), false)).unwrap();
         assert!(!credentials.check(None));
-        for header in ["", "Basic", "Basic !!", "Basic YWRtaW46eA==", "Bearer ", "Basic YWRtaW4="] {
+        for header in [
+            "",
+            "Basic",
+            "Basic !!",
+            "Basic YWRtaW46eA==",
+            "Bearer ",
+            "Basic YWRtaW4=",
+        ] {
             let header = HeaderValue::from_static(header);
             assert!(!credentials.check(Some(&header)), "{header:?}");
         }

@@ -94,12 +94,18 @@ pub fn format_size(bytes: u64) -> String {
 fn parse_part(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, after) = text.split_at(end);
-    let (unit, factor) = TIME_UNITS.iter().find(|(unit, _)| after.starts_with(unit))?;
+    let (unit, factor) = TIME_UNITS
+        .iter()
+        .find(|(unit, _)| after.starts_with(unit))?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
-    let whole = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()? };
+    let whole = if whole.is_empty() {
+        0
+    } else {
+        whole.parse::<u64>().ok()?
+    };
     let mut nanos = whole.checked_mul(*factor)?;
     let mut place = *factor;
     for digit in fraction.bytes() {
@@ -115,7 +121,10 @@ fn format_below_a_second(nanos: u32) -> String {
         1_000.. => ("µs", 1_000, 3),
         _ => ("ns", 1, 0),
     };
-    format!("{}{unit}", format_fraction(u64::from(nanos / factor), nanos % factor, digits))
+    format!(
+        "{}{unit}",
+        format_fraction(u64::from(nanos / factor), nanos % factor, digits)
+    )
 }
 
 /// `whole.fraction`, the fraction of so many digits without its trailing zeros.
@@ -146,14 +155,29 @@ mod tests {
             ("2000us", 2),
             ("2000µs", 2),
         ] {
-            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                Some(Duration::from_millis(millis)),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_duration_is_refused() {
         for text in [
-            "", "-5s", "-5", "1.5", "5 s", "s", ".s", "1d", "1m30", "1..5s", "99999999999h", "ten",
+            "",
+            "-5s",
+            "-5",
+            "1.5",
+            "5 s",
+            "s",
+            ".s",
+            "1d",
+            "1m30",
+            "1..5s",
+            "99999999999h",
+            "ten",
             "99999999999999999999",
         ] {
             assert_eq!(parse_duration(text), None, "{text:?}");
@@ -162,7 +186,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        for text in ["0s", "8s", "1m30s", "250ms", "1h30m", "1.5s", "1h", "1.5ms", "7µs", "3ns"] {
+        for text in [
+            "0s", "8s", "1m30s", "250ms", "1h30m", "1.5s", "1h", "1.5ms", "7µs", "3ns",
+        ] {
             assert_eq!(format_duration(parse_duration(text).unwrap()), text);
         }
         assert_eq!(format_duration(Duration::from_secs(90)), "1m30s");

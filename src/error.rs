@@ -169,7 +169,12 @@ impl Failure {
     /// The JSON body of the response.
     pub fn body(&self, function: &str, call_id: Option<&str>) -> Vec<u8> {
         let limit = self.limit().map(format_duration);
-        error_body(&self.message(function), self.reason(), limit.as_deref(), call_id)
+        error_body(
+            &self.message(function),
+            self.reason(),
+            limit.as_deref(),
+            call_id,
+        )
     }
 }
 

@@ -112,7 +112,7 @@ pub struct FunctionStatus {
     /// The command; empty for a static upstream.
     pub env_process: String,
     /// Calls that have ended, as this gateway counts them since it started.
-    pub invocation_count: f64,
+    pub invocation_count: u64,
     /// Copies asked for.
     pub replicas: u64,
     /// Copies that can be called.

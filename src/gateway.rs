@@ -181,7 +181,9 @@ impl Gateway {
         status.hash = loaded.hash;
         if !changes.is_empty() {
             let effective = effective(&reloader.started, loaded.config.clone());
-            self.apply(&effective).await.map_err(|error| error.to_string())?;
+            self.apply(&effective)
+                .await
+                .map_err(|error| error.to_string())?;
             status.generation = self
                 .registry
                 .configure(Arc::new(effective))
@@ -229,7 +231,9 @@ impl Gateway {
 }
 
 /// The processes a configuration declares.
-pub fn desired(config: &Config) -> std::collections::BTreeMap<crate::function::FunctionName, Desired> {
+pub fn desired(
+    config: &Config,
+) -> std::collections::BTreeMap<crate::function::FunctionName, Desired> {
     let functions = config.functions.iter();
     functions
         .filter_map(|(name, function)| match &function.place {

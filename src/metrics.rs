@@ -136,11 +136,9 @@ impl Metrics {
             )?,
             registry,
         };
-        metrics
-            .registry
-            .register(Box::new(
-                prometheus::process_collector::ProcessCollector::for_self(),
-            ))?;
+        metrics.registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
         Ok(metrics)
     }
 
@@ -179,7 +177,9 @@ impl Metrics {
         let status = status.to_string();
         let labels = [method, path, status.as_str()];
         self.http_requests.with_label_values(&labels).inc();
-        self.http_seconds.with_label_values(&labels).observe(seconds);
+        self.http_seconds
+            .with_label_values(&labels)
+            .observe(seconds);
     }
 
     /// Everything in [`TEXT_FORMAT`].

@@ -254,7 +254,10 @@ fn announce(gateway: &Gateway, listeners: &Listeners) {
         None => line("login", "open to everybody (admin.basic_auth is off)"),
     }
     let status = gateway.config_status();
-    line("config", status.file.as_deref().unwrap_or("built-in defaults"));
+    line(
+        "config",
+        status.file.as_deref().unwrap_or("built-in defaults"),
+    );
     if let Some(name) = config.functions.keys().next() {
         let name = name.name();
         line("try", &format!("curl -d hi http://{proxy}/function/{name}"));
@@ -278,11 +281,7 @@ fn serve(
 
     let router = admin::router(Arc::clone(&gateway));
     let own_port = listeners.admin.is_none();
-    let proxy = Proxy::new(
-        Arc::clone(&gateway),
-        own_port.then(|| router.clone()),
-        log,
-    );
+    let proxy = Proxy::new(Arc::clone(&gateway), own_port.then(|| router.clone()), log);
     let mut options = HttpServerOptions::default();
     options.h2c = config.server.h2c;
     let guard = Guard::new(
@@ -299,7 +298,11 @@ fn serve(
         threads,
     });
     let telemetry = admin::telemetry(Arc::clone(&gateway));
-    server.add_service(Background::new("metrics", 1, http(listeners.metrics, telemetry)));
+    server.add_service(Background::new(
+        "metrics",
+        1,
+        http(listeners.metrics, telemetry),
+    ));
     if let Some(bound) = listeners.admin {
         server.add_service(Background::new("admin", 1, http(bound, router)));
     }

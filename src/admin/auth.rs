@@ -12,7 +12,11 @@ use super::failure;
 use crate::gateway::Gateway;
 
 /// Lets a request pass that carries the credentials.
-pub async fn require(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {
+pub async fn require(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+    next: Next,
+) -> Response {
     if admits(&gateway, request.headers()) {
         return next.run(request).await;
     }

@@ -79,14 +79,15 @@ fn describe(function: &Function, config: &Config) -> FunctionStatus {
         namespace: function.name.namespace().to_owned(),
         image: String::new(),
         env_process: process.map_or_else(String::new, |process| process.command.join(" ")),
-        invocation_count: function.live.metrics.invocations() as f64,
+        invocation_count: function.live.metrics.invocations(),
         replicas,
         available_replicas: match process {
             Some(process) if process.mode != crate::config::Mode::Http && callable > 0 => replicas,
             _ => callable,
         },
         labels: declared.map_or_else(Default::default, |declared| declared.labels.clone()),
-        annotations: declared.map_or_else(Default::default, |declared| declared.annotations.clone()),
+        annotations: declared
+            .map_or_else(Default::default, |declared| declared.annotations.clone()),
         problem: function.problem.as_deref().map(str::to_owned),
     }
 }

@@ -33,7 +33,10 @@ pub struct Client(pub Option<IpAddr>);
 /// Every route of the API and the portal (wire.md section 1.3).
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let protected = Router::new()
-        .route("/system/functions", get(functions::list).fallback(functions::later))
+        .route(
+            "/system/functions",
+            get(functions::list).fallback(functions::later),
+        )
         .route("/system/function/{name}", get(functions::status))
         .route("/system/info", get(info::info))
         .route("/system/namespaces", get(info::namespaces))
@@ -76,9 +79,9 @@ pub fn forwarded(method: &Method, path: &str) -> Option<&'static str> {
     ];
     let fits = |route: &str| match route.strip_suffix('/') {
         // The name after it may be empty only for a namespace that is being made.
-        Some(_) => path
-            .strip_prefix(route)
-            .is_some_and(|name| !name.contains('/') && (!name.is_empty() || route.ends_with("ce/"))),
+        Some(_) => path.strip_prefix(route).is_some_and(|name| {
+            !name.contains('/') && (!name.is_empty() || route.ends_with("ce/"))
+        }),
         None => path == route,
     };
     let (route, methods) = ROUTES.iter().find(|(route, _)| fits(route))?;
@@ -154,10 +157,18 @@ mod tests {
         for (method, path, template) in [
             (Method::GET, "/system/functions", Some("/system/functions")),
             (Method::PATCH, "/system/functions", None),
-            (Method::GET, "/system/function/fig", Some("/system/function/")),
+            (
+                Method::GET,
+                "/system/function/fig",
+                Some("/system/function/"),
+            ),
             (Method::GET, "/system/function/", None),
             (Method::GET, "/system/function/a/b", None),
-            (Method::POST, "/system/namespace/", Some("/system/namespace/")),
+            (
+                Method::POST,
+                "/system/namespace/",
+                Some("/system/namespace/"),
+            ),
             (Method::GET, "/system/info", None),
             (Method::GET, "/system/config", None),
             (Method::GET, "/healthz", Some("/healthz")),

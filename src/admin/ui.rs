@@ -10,15 +10,36 @@ use super::not_found;
 use crate::gateway::Gateway;
 
 /// Nothing from elsewhere, nothing inline, no frames around it.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// The files, by their path below `/ui/`, with their type.
 const FILES: &[(&str, &str, &[u8])] = &[
-    ("", "text/html; charset=utf-8", include_bytes!("../../ui/index.html")),
-    ("app.js", "text/javascript; charset=utf-8", include_bytes!("../../ui/app.js")),
-    ("api.js", "text/javascript; charset=utf-8", include_bytes!("../../ui/api.js")),
-    ("style.css", "text/css; charset=utf-8", include_bytes!("../../ui/style.css")),
-    ("icon.svg", "image/svg+xml", include_bytes!("../../ui/icon.svg")),
+    (
+        "",
+        "text/html; charset=utf-8",
+        include_bytes!("../../ui/index.html"),
+    ),
+    (
+        "app.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../ui/app.js"),
+    ),
+    (
+        "api.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../ui/api.js"),
+    ),
+    (
+        "style.css",
+        "text/css; charset=utf-8",
+        include_bytes!("../../ui/style.css"),
+    ),
+    (
+        "icon.svg",
+        "image/svg+xml",
+        include_bytes!("../../ui/icon.svg"),
+    ),
 ];
 
 /// `GET /ui/`.

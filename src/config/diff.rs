@@ -49,7 +49,12 @@ pub enum Effect {
 pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
     let mut changes = Vec::new();
     let (old, new) = (Side::of(old), Side::of(new));
-    compare(&mut String::new(), Some(old.view()), Some(new.view()), &mut changes);
+    compare(
+        &mut String::new(),
+        Some(old.view()),
+        Some(new.view()),
+        &mut changes,
+    );
     changes
 }
 
@@ -114,7 +119,10 @@ impl<'a> View<'a> {
     }
 
     fn names(self) -> impl Iterator<Item = &'a String> {
-        self.plain.as_object().into_iter().flat_map(|children| children.keys())
+        self.plain
+            .as_object()
+            .into_iter()
+            .flat_map(|children| children.keys())
     }
 
     fn text(self) -> String {
@@ -125,7 +133,12 @@ impl<'a> View<'a> {
     }
 }
 
-fn compare(key: &mut String, old: Option<View<'_>>, new: Option<View<'_>>, changes: &mut Vec<Change>) {
+fn compare(
+    key: &mut String,
+    old: Option<View<'_>>,
+    new: Option<View<'_>>,
+    changes: &mut Vec<Change>,
+) {
     // A key without a value is a key that is not there.
     let old = old.filter(|view| !view.plain.is_null());
     let new = new.filter(|view| !view.plain.is_null());

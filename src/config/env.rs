@@ -57,7 +57,8 @@ impl Environment {
 
     /// The value on its way into the file.
     fn scalar<T>(&self, name: &'static str) -> Option<Scalar<T>> {
-        self.get(name).map(|value| Scalar::new(value, Origin::Variable(name)))
+        self.get(name)
+            .map(|value| Scalar::new(value, Origin::Variable(name)))
     }
 
     /// A boolean: exactly `true` is true.
@@ -78,7 +79,10 @@ impl Environment {
             Some(_) if text.starts_with('-') => Some(Scalar::new("0s", origin)),
             Some(duration) => Some(Scalar::new(format_duration(duration), origin)),
             None => {
-                notes.warn(origin, format!("`{text}` is not a duration, it is left out"));
+                notes.warn(
+                    origin,
+                    format!("`{text}` is not a duration, it is left out"),
+                );
                 None
             }
         }
@@ -105,9 +109,18 @@ pub fn overlay(file: &mut File, environment: &Environment, notes: &mut Notes) {
 
 fn timeouts(file: &mut File, environment: &Environment, notes: &mut Notes) {
     let timeouts = file.timeouts.get_or_insert_default();
-    replace(&mut timeouts.read, environment.duration("read_timeout", notes));
-    replace(&mut timeouts.write, environment.duration("write_timeout", notes));
-    replace(&mut timeouts.upstream, environment.duration("upstream_timeout", notes));
+    replace(
+        &mut timeouts.read,
+        environment.duration("read_timeout", notes),
+    );
+    replace(
+        &mut timeouts.write,
+        environment.duration("write_timeout", notes),
+    );
+    replace(
+        &mut timeouts.upstream,
+        environment.duration("upstream_timeout", notes),
+    );
 }
 
 fn server(file: &mut File, environment: &Environment, notes: &mut Notes) {
@@ -115,7 +128,10 @@ fn server(file: &mut File, environment: &Environment, notes: &mut Notes) {
         return;
     };
     if connections.text == "0" {
-        notes.warn(connections.origin, format!("no limit here means {UNLIMITED_KEEPALIVE}"));
+        notes.warn(
+            connections.origin,
+            format!("no limit here means {UNLIMITED_KEEPALIVE}"),
+        );
         UNLIMITED_KEEPALIVE.clone_into(&mut connections.text);
     }
     file.server.get_or_insert_default().upstream_keepalive = Some(connections);
@@ -127,8 +143,14 @@ fn provider(file: &mut File, environment: &Environment) {
         provider.kind = Some(Scalar::new("remote", url.origin));
         provider.url = Some(url);
     }
-    replace(&mut provider.logs_url, environment.scalar("logs_provider_url"));
-    replace(&mut provider.namespace, environment.scalar("function_namespace"));
+    replace(
+        &mut provider.logs_url,
+        environment.scalar("logs_provider_url"),
+    );
+    replace(
+        &mut provider.namespace,
+        environment.scalar("function_namespace"),
+    );
     if let Some(enabled) = environment.boolean("direct_functions") {
         provider.direct.get_or_insert_default().enabled = Some(enabled);
     }
@@ -139,7 +161,10 @@ fn provider(file: &mut File, environment: &Environment) {
 
 fn admin(file: &mut File, environment: &Environment, notes: &mut Notes) {
     let admin = file.admin.get_or_insert_default();
-    replace(&mut admin.auth_proxy_url, environment.scalar("auth_proxy_url"));
+    replace(
+        &mut admin.auth_proxy_url,
+        environment.scalar("auth_proxy_url"),
+    );
     // No other word may switch the password off: `basic_auth=True` must not open the gateway.
     let enabled = environment.scalar::<bool>("basic_auth");
     if let Some(enabled) = &enabled
@@ -148,13 +173,19 @@ fn admin(file: &mut File, environment: &Environment, notes: &mut Notes) {
         notes.refuse(enabled.origin, format!("`{}` {why}", enabled.text));
         return;
     }
-    let on = enabled.as_ref().is_some_and(|enabled| enabled.text == "true");
+    let on = enabled
+        .as_ref()
+        .is_some_and(|enabled| enabled.text == "true");
     if let Some(enabled) = enabled {
         admin.basic_auth.get_or_insert_default().enabled = Some(enabled);
     }
     if let Some(folder) = environment.get("secret_mount_path") {
         let origin = Origin::Variable("secret_mount_path");
-        credentials(admin.basic_auth.get_or_insert_default(), Path::new(folder), origin);
+        credentials(
+            admin.basic_auth.get_or_insert_default(),
+            Path::new(folder),
+            origin,
+        );
     } else if on && Path::new(SECRETS).join("basic-auth-password").is_file() {
         let auth = admin.basic_auth.get_or_insert_default();
         if auth.user_file.is_none() && auth.password_file.is_none() {
@@ -180,7 +211,11 @@ fn scale(file: &mut File, environment: &Environment) {
         .scalar("faas_prometheus_port")
         .or_else(|| environment.scalar("faas_promethus_port"));
     if host.is_some() || port.is_some() {
-        let prometheus = file.scale.get_or_insert_default().prometheus.get_or_insert_default();
+        let prometheus = file
+            .scale
+            .get_or_insert_default()
+            .prometheus
+            .get_or_insert_default();
         replace(&mut prometheus.host, host);
         replace(&mut prometheus.port, port);
     }
@@ -221,7 +256,10 @@ fn without_effect(environment: &Environment, notes: &mut Notes) {
         set.push("write_request_uri");
     }
     if !set.is_empty() {
-        let message = format!("environment variables without effect here: {}", set.join(", "));
+        let message = format!(
+            "environment variables without effect here: {}",
+            set.join(", ")
+        );
         notes.warn(Origin::File(0, 0), message);
     }
 }

@@ -82,7 +82,9 @@ fn read_file(path: &str) -> Result<String, String> {
     }
     let mut text = String::new();
     let file = fs::File::open(path).map_err(failed)?;
-    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    file.take(MAX_FILE + 1)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     if text.len() as u64 > MAX_FILE {
         return Err(format!("`{path}` is longer than {MAX_FILE} bytes"));
     }
@@ -96,9 +98,13 @@ mod tests {
     use super::*;
 
     fn environment() -> Environment {
-        [("PORT", "8080"), ("EMPTY", ""), ("ODD", "a: \"b\" # c\n- d")]
-            .into_iter()
-            .collect()
+        [
+            ("PORT", "8080"),
+            ("EMPTY", ""),
+            ("ODD", "a: \"b\" # c\n- d"),
+        ]
+        .into_iter()
+        .collect()
     }
 
     #[test]
@@ -125,15 +131,25 @@ mod tests {
     #[test]
     fn what_cannot_be_filled_in_says_what_to_do() {
         for (text, expected) in [
-            ("${NONE}", "the environment variable `NONE` is not set, set it or write `${NONE:-default}`"),
-            ("${PORT", "`${` is never closed, add `}`, or write `$${` for the characters themselves"),
+            (
+                "${NONE}",
+                "the environment variable `NONE` is not set, set it or write `${NONE:-default}`",
+            ),
+            (
+                "${PORT",
+                "`${` is never closed, add `}`, or write `$${` for the characters themselves",
+            ),
             (
                 "${a b}",
                 "`${a b}` is not a variable, write `${NAME}`, `${NAME:-default}` or `${file:/path}`",
             ),
             ("${file:/}", "`/` is not a regular file"),
         ] {
-            assert_eq!(fill(text, &environment()).err().as_deref(), Some(expected), "{text}");
+            assert_eq!(
+                fill(text, &environment()).err().as_deref(),
+                Some(expected),
+                "{text}"
+            );
         }
     }
 
@@ -142,7 +158,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         fs::write(&path, "s3cret: #x\n\n").unwrap();
-        let filled = fill(&format!("Bearer ${{file:{}}}", path.display()), &environment());
+        let filled = fill(
+            &format!("Bearer ${{file:{}}}", path.display()),
+            &environment(),
+        );
         let filled = filled.ok().unwrap();
         assert_eq!(filled.text, "Bearer s3cret: #x\n");
         assert!(filled.secret);

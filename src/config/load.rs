@@ -135,7 +135,9 @@ fn read(named: Option<&Path>) -> Result<(Option<PathBuf>, String), Error> {
 /// The text of a file that is not absurdly long.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    fs::File::open(path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+    fs::File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_string(&mut text)?;
     if text.len() as u64 > MAX_FILE {
         return Err(io::Error::other(format!("longer than {MAX_FILE} bytes")));
     }

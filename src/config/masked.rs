@@ -88,7 +88,9 @@ fn mask_user(text: &mut String) {
     let Some(start) = text.find("://").map(|at| at + 3) else {
         return;
     };
-    let length = text[start..].find(['/', '?', '#']).unwrap_or(text.len() - start);
+    let length = text[start..]
+        .find(['/', '?', '#'])
+        .unwrap_or(text.len() - start);
     if let Some(user) = text[start..start + length].rfind('@') {
         text.replace_range(start..start + user, MASK);
     }
@@ -185,7 +187,12 @@ fn scale(scale: &Scale) -> Value {
 fn queue(queue: &Queue) -> Value {
     let (kind, jetstream) = match &queue.kind {
         QueueKind::Embedded => ("embedded", Value::Null),
-        QueueKind::Jetstream { url, stream, subject, replicas } => (
+        QueueKind::Jetstream {
+            url,
+            stream,
+            subject,
+            replicas,
+        } => (
             "jetstream",
             json!({ "url": url, "stream": stream, "subject": subject, "replicas": replicas }),
         ),
@@ -278,7 +285,11 @@ fn strings<T: ToString>(items: &[T]) -> Vec<String> {
 /// As it is written in the file.
 impl std::fmt::Display for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { host, port, base_path } = self;
+        let Self {
+            host,
+            port,
+            base_path,
+        } = self;
         if host.contains(':') {
             write!(f, "http://[{host}]:{port}{base_path}")
         } else {

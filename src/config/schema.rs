@@ -6,8 +6,13 @@ use super::file::File;
 
 /// The schema (draft 2020-12) as indented JSON with a line break at its end.
 pub fn schema() -> String {
-    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
-    format!("{:#}\n", generator.into_root_schema_for::<File>().to_value())
+    let generator = SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .into_generator();
+    format!(
+        "{:#}\n",
+        generator.into_root_schema_for::<File>().to_value()
+    )
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use http::Uri;
 use ipnet::IpNet;
 use schemars::{Schema, json_schema};
 
-use crate::duration::{parse_duration, parse_size};
 use super::suggest;
 use super::{HostPort, LogFormat, LogOutput, Mode, Upstream};
+use crate::duration::{parse_duration, parse_size};
 
 /// A value that is written as one scalar.
 pub trait Value: Sized {
@@ -89,9 +89,8 @@ impl Value for bool {
 
 impl Value for Duration {
     fn read(text: &str) -> Result<Self, String> {
-        parse_duration(text).ok_or_else(|| {
-            "is not a duration, write it like `30s`, `1m30s` or `250ms`".to_owned()
-        })
+        parse_duration(text)
+            .ok_or_else(|| "is not a duration, write it like `30s`, `1m30s` or `250ms`".to_owned())
     }
 
     fn schema() -> Schema {
@@ -201,7 +200,10 @@ impl Value for Upstream {
         }
         let host = uri.host().unwrap_or_default();
         Ok(Self {
-            host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
+            host: host
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned(),
             port: uri.port_u16().unwrap_or(80),
             base_path: uri.path().trim_end_matches('/').to_owned(),
         })
@@ -317,7 +319,10 @@ fn word<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
 }
 
 fn word_of<T: PartialEq>(value: T, words: &[(&'static str, T)]) -> &'static str {
-    words.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| word)
+    words
+        .iter()
+        .find(|(_, known)| *known == value)
+        .map_or("", |(word, _)| word)
 }
 
 fn words_schema<T>(words: &[(&str, T)]) -> Schema {
@@ -353,7 +358,11 @@ fn read_url(text: &str) -> Result<Uri, String> {
 fn has_port(uri: &Uri) -> bool {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let after_user = authority.rsplit('@').next().unwrap_or_default();
-    after_user.rsplit(']').next().unwrap_or_default().contains(':')
+    after_user
+        .rsplit(']')
+        .next()
+        .unwrap_or_default()
+        .contains(':')
 }
 
 #[cfg(test)]
@@ -372,7 +381,11 @@ mod tests {
         ] {
             let upstream = Upstream::read(text).unwrap();
             assert_eq!(
-                (upstream.host.as_str(), upstream.port, upstream.base_path.as_str()),
+                (
+                    upstream.host.as_str(),
+                    upstream.port,
+                    upstream.base_path.as_str()
+                ),
                 (host, port, base_path)
             );
         }
@@ -382,14 +395,32 @@ mod tests {
     fn what_is_no_upstream_says_why() {
         for (text, expected) in [
             ("https://a", "needs TLS, which is not supported yet"),
-            ("a:80", "does not begin with `http://`, write it like `http://host:port`"),
-            ("10.0.0.1", "does not begin with `http://`, write it like `http://host:port`"),
+            (
+                "a:80",
+                "does not begin with `http://`, write it like `http://host:port`",
+            ),
+            (
+                "10.0.0.1",
+                "does not begin with `http://`, write it like `http://host:port`",
+            ),
             ("", "is not an address, write it like `http://host:port`"),
-            ("http://a b", "is not an address, write it like `http://host:port`"),
-            ("http://u:p@a", "names a user, credentials are not sent to functions"),
-            ("http://a?x=1", "has a query, write only `http://host:port/path`"),
+            (
+                "http://a b",
+                "is not an address, write it like `http://host:port`",
+            ),
+            (
+                "http://u:p@a",
+                "names a user, credentials are not sent to functions",
+            ),
+            (
+                "http://a?x=1",
+                "has a query, write only `http://host:port/path`",
+            ),
             ("http://a:0", "has a port that is not between 1 and 65535"),
-            ("http://a:99999", "has a port that is not between 1 and 65535"),
+            (
+                "http://a:99999",
+                "has a port that is not between 1 and 65535",
+            ),
         ] {
             assert_eq!(Upstream::read(text).unwrap_err(), expected, "{text}");
         }
@@ -397,12 +428,18 @@ mod tests {
 
     #[test]
     fn words_suggest_and_bounds_hold() {
-        assert_eq!(Mode::read("htp").unwrap_err(), "is not known, did you mean `http`?");
+        assert_eq!(
+            Mode::read("htp").unwrap_err(),
+            "is not known, did you mean `http`?"
+        );
         assert_eq!(
             Mode::read("fork").unwrap_err(),
             "is not known, known are classic, streaming, http"
         );
-        assert_eq!(bool::read("yes").unwrap_err(), "is not known, known are true, false");
+        assert_eq!(
+            bool::read("yes").unwrap_err(),
+            "is not known, known are true, false"
+        );
         assert_eq!(Threads::read("auto").unwrap(), Threads(None));
         assert!(Threads::read("0").is_err());
         assert!(NonZeroUsize::read("0").is_err());
@@ -412,7 +449,10 @@ mod tests {
             "has no address before its port, write `0.0.0.0:8080`"
         );
         assert!(SocketAddr::read("localhost:8080").is_err());
-        assert_eq!(Network::read("10.0.0.1").unwrap().0.to_string(), "10.0.0.1/32");
+        assert_eq!(
+            Network::read("10.0.0.1").unwrap().0.to_string(),
+            "10.0.0.1/32"
+        );
         assert!(LogOutput::read("stdot").is_err());
     }
 }

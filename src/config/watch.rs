@@ -111,7 +111,8 @@ impl Changes {
             let _ = watcher.unwatch(gone);
         }
         let watched = folders.into_iter().filter(|folder| {
-            self.folders.contains(folder) || watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()
+            self.folders.contains(folder)
+                || watcher.watch(folder, RecursiveMode::NonRecursive).is_ok()
         });
         self.folders = watched.collect();
     }

@@ -184,10 +184,7 @@ fn client(slot: &mut Option<Arc<TokioResolver>>) -> Result<Arc<TokioResolver>, S
     Ok(Arc::clone(slot.insert(Arc::new(client))))
 }
 
-async fn lookup(
-    client: Result<Arc<TokioResolver>, String>,
-    host: &str,
-) -> Result<Answer, String> {
+async fn lookup(client: Result<Arc<TokioResolver>, String>, host: &str) -> Result<Answer, String> {
     let lookup = timeout(LOOKUP_TIMEOUT, client?.lookup_ip(host))
         .await
         .map_err(|_| format!("no answer for {host} in 5s"))?

@@ -8,7 +8,9 @@ use http::HeaderValue;
 
 use super::resolver::{Resolution, Resolved, literal};
 use super::{Function, Gate, Live, OPEN, PathRule};
-use crate::config::{Config, Direct, PathPattern, Place, Provider, RemoteProvider, Timeouts, Upstream};
+use crate::config::{
+    Config, Direct, PathPattern, Place, Provider, RemoteProvider, Timeouts, Upstream,
+};
 use crate::function::FunctionName;
 use crate::metrics::{Metrics, UNKNOWN};
 use crate::provider::{self, Address, FunctionView, Replica};
@@ -294,7 +296,13 @@ impl Making<'_> {
         let name = FunctionName::new(UNKNOWN, "").ok()?;
         let found = self.provider_itself(remote);
         let live = Arc::clone(&self.workshop.unknown);
-        Some(function(&name, found, PathRule::Whole, config.timeouts, live))
+        Some(function(
+            &name,
+            found,
+            PathRule::Whole,
+            config.timeouts,
+            live,
+        ))
     }
 
     fn add(&mut self, name: &FunctionName, found: Found, path: PathRule, timeouts: Timeouts) {
@@ -469,8 +477,18 @@ mod tests {
         for (direct, namespace, name, host) in [
             (&suffix(""), "", "figlet", "figlet"),
             (&suffix("svc"), "", "figlet", "figlet.svc"),
-            (&cluster, "openfaas-fn", "hello", "hello.openfaas-fn.svc.cluster.local"),
-            (&cluster, "openfaas-fn", "hello.prod", "hello.prod.svc.cluster.local"),
+            (
+                &cluster,
+                "openfaas-fn",
+                "hello",
+                "hello.openfaas-fn.svc.cluster.local",
+            ),
+            (
+                &cluster,
+                "openfaas-fn",
+                "hello.prod",
+                "hello.prod.svc.cluster.local",
+            ),
         ] {
             assert_eq!(direct_host(direct, namespace, name), host);
         }

@@ -143,7 +143,10 @@ impl Remote {
                 listed.namespace.as_str()
             };
             let Ok(name) = FunctionName::new(&listed.name, namespace) else {
-                tracing::warn!(name = listed.name, "provider lists a function with a bad name");
+                tracing::warn!(
+                    name = listed.name,
+                    "provider lists a function with a bad name"
+                );
                 continue;
             };
             view.insert(
@@ -236,7 +239,10 @@ impl Remote {
     }
 }
 
-fn same(a: &BTreeMap<FunctionName, FunctionView>, b: &BTreeMap<FunctionName, FunctionView>) -> bool {
+fn same(
+    a: &BTreeMap<FunctionName, FunctionView>,
+    b: &BTreeMap<FunctionName, FunctionView>,
+) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|((a_name, a), (b_name, b))| {
             a_name == b_name && a.desired == b.desired && a.available == b.available

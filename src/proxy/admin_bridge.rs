@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::body::HttpBody;
 use axum::extract::ConnectInfo;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderName, Method, Request, Response, Version, header};
-use axum::body::HttpBody;
 use http_body_util::BodyExt;
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};

@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue};
 use ipnet::IpNet;
-use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
 use uuid::Uuid;
 
 /// Names the call everywhere: at the client, in the function, in the logs.
@@ -208,7 +208,10 @@ mod tests {
         ];
         assert_eq!(
             forwarded(&headers, &["10.0.0.0/8"]),
-            ("1.1.1.1, 2.2.2.2, 10.0.0.9".to_owned(), Some("outer".to_owned()))
+            (
+                "1.1.1.1, 2.2.2.2, 10.0.0.9".to_owned(),
+                Some("outer".to_owned())
+            )
         );
     }
 
@@ -232,10 +235,7 @@ mod tests {
         response.insert_header("Keep-Alive", "timeout=5").unwrap();
         finish_response(&mut response, &identity).unwrap();
         assert_eq!(response.headers.get(CALL_ID).unwrap(), "own");
-        assert_eq!(
-            response.headers.get(START_TIME),
-            Some(&identity.start_time)
-        );
+        assert_eq!(response.headers.get(START_TIME), Some(&identity.start_time));
         assert!(!response.headers.contains_key("keep-alive"));
     }
 }

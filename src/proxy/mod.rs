@@ -99,10 +99,17 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, call: &mut Call) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        call: &mut Call,
+    ) -> Result<Box<HttpPeer>> {
         call.tries += 1;
         let Some(function) = call.function().cloned() else {
-            return Err(Error::explain(ErrorType::InternalError, "no function to call"));
+            return Err(Error::explain(
+                ErrorType::InternalError,
+                "no function to call",
+            ));
         };
         if call.lease.is_none() {
             let lease = self.lease_again(&function, call).await;
@@ -499,7 +506,9 @@ impl Proxy {
 fn check(session: &mut Session) -> Result<(), Failure> {
     let request = session.req_header_mut();
     if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
-        return Err(Failure::BadRequest("an HTTP/1.1 request needs a Host header"));
+        return Err(Failure::BadRequest(
+            "an HTTP/1.1 request needs a Host header",
+        ));
     }
     let mut encodings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next()
@@ -638,7 +647,9 @@ async fn redirect(
         let mut response = ResponseHeader::build(301, Some(2))?;
         response.insert_header(header::LOCATION, location)?;
         response.insert_header(header::CONTENT_LENGTH, 0)?;
-        session.write_response_header(Box::new(response), true).await
+        session
+            .write_response_header(Box::new(response), true)
+            .await
     };
     match written.await {
         Ok(()) => Ok(Routed::Answered),

@@ -68,7 +68,10 @@ fn function(after_prefix: &str, prefix: usize) -> Route<'_> {
 }
 
 fn is_name(segment: &str) -> bool {
-    !segment.is_empty() && segment.bytes().all(|byte| is_name_byte(byte) || byte == b'.')
+    !segment.is_empty()
+        && segment
+            .bytes()
+            .all(|byte| is_name_byte(byte) || byte == b'.')
 }
 
 fn decode(segment: &str) -> Option<String> {
@@ -215,7 +218,13 @@ mod tests {
         ] {
             assert_eq!(cleaned(path).as_deref(), Some(clean), "{path}");
         }
-        for path in ["/", "/function/fig/", "/function/.openfaas-fn", "/function/a..b/...", "/a/%2F%2F"] {
+        for path in [
+            "/",
+            "/function/fig/",
+            "/function/.openfaas-fn",
+            "/function/a..b/...",
+            "/a/%2F%2F",
+        ] {
             assert_eq!(cleaned(path), None, "{path}");
         }
     }

@@ -19,7 +19,11 @@ const KEEP_IDLE: Duration = Duration::from_secs(50);
 const MAX_TRIES: u32 = 4;
 
 /// The peer of a replica, with the limits of the call.
-pub fn peer(replica: &Replica, timeouts: Timeouts, silence: Option<Duration>) -> Result<Box<HttpPeer>> {
+pub fn peer(
+    replica: &Replica,
+    timeouts: Timeouts,
+    silence: Option<Duration>,
+) -> Result<Box<HttpPeer>> {
     let mut peer = match replica.address() {
         Address::Tcp(address) => HttpPeer::new(address, false, String::new()),
         Address::Unix(path) => {
@@ -87,9 +91,9 @@ pub fn failure(call: &Call, error: &Error) -> Failure {
             _ => Failure::BadRequest("the request is not valid HTTP"),
         },
         ErrorSource::Upstream => match error.etype() {
-            ErrorType::ConnectTimedout => Failure::ConnectTimeout(
-                limit(timeouts.upstream).unwrap_or(CONNECT_TIMEOUT),
-            ),
+            ErrorType::ConnectTimedout => {
+                Failure::ConnectTimeout(limit(timeouts.upstream).unwrap_or(CONNECT_TIMEOUT))
+            }
             ErrorType::ReadTimedout | ErrorType::WriteTimedout if call.stream => {
                 Failure::IdleTimeout(timeouts.idle)
             }

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::config::file::{self, Entries, OneOrMany, Origin, Scalar};
-use crate::config::{
-    Function, Mode, Place, Process, Provider, Timeouts, Watchdog, function_key,
-};
+use crate::config::{Function, Mode, Place, Process, Provider, Timeouts, Watchdog, function_key};
 use crate::function::FunctionName;
 
 /// The provider, and where its kind was written.
@@ -50,7 +48,10 @@ impl Reader<'_> {
     /// A namespace nobody listed is a slip more often than not.
     fn check_namespace(&mut self, name: &Scalar<String>, parsed: &FunctionName, owner: &Owner<'_>) {
         if let Provider::Process(process) = owner.provider
-            && !process.namespaces.iter().any(|known| known == parsed.namespace())
+            && !process
+                .namespaces
+                .iter()
+                .any(|known| known == parsed.namespace())
         {
             let why = format!("add `{}` to `provider.namespaces`", parsed.namespace());
             self.refuse(name.origin, &format!("functions.{}", name.text), &why);
@@ -69,7 +70,9 @@ impl Reader<'_> {
             (Some(command), None) => self.process(key, command, raw, owner).map(Place::Process),
             (None, Some(upstream)) => {
                 self.only_for_processes(key, raw);
-                Some(Place::Upstream(self.one_or_many(&format!("{key}.upstream"), upstream)))
+                Some(Place::Upstream(
+                    self.one_or_many(&format!("{key}.upstream"), upstream),
+                ))
             }
             (Some(command), Some(_)) => {
                 let why = "`process` and `upstream` exclude each other, keep one";
@@ -77,7 +80,11 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
-                self.refuse(origin, key, "needs `process: COMMAND` or `upstream: http://host:port`");
+                self.refuse(
+                    origin,
+                    key,
+                    "needs `process: COMMAND` or `upstream: http://host:port`",
+                );
                 None
             }
         };
@@ -110,7 +117,11 @@ impl Reader<'_> {
             OneOrMany::Many(..) => words,
         };
         if words.first().is_none_or(String::is_empty) {
-            self.refuse(command.origin(), &format!("{key}.process"), "names no program");
+            self.refuse(
+                command.origin(),
+                &format!("{key}.process"),
+                "names no program",
+            );
         }
         let process = Process {
             command: words,
@@ -179,18 +190,35 @@ impl Reader<'_> {
         let set = [
             ("mode", raw.mode.as_ref().map(|s| s.origin)),
             ("dir", raw.dir.as_ref().map(|s| s.origin)),
-            ("environment", raw.environment.as_ref().and_then(|e| Some(e.0.first()?.0.origin))),
+            (
+                "environment",
+                raw.environment
+                    .as_ref()
+                    .and_then(|e| Some(e.0.first()?.0.origin)),
+            ),
             ("replicas", raw.replicas.as_ref().map(|s| s.origin)),
             ("max_inflight", raw.max_inflight.as_ref().map(|s| s.origin)),
             ("content_type", raw.content_type.as_ref().map(|s| s.origin)),
             ("cgi_headers", raw.cgi_headers.as_ref().map(|s| s.origin)),
-            ("combine_output", raw.combine_output.as_ref().map(|s| s.origin)),
+            (
+                "combine_output",
+                raw.combine_output.as_ref().map(|s| s.origin),
+            ),
             ("read_debug", raw.read_debug.as_ref().map(|s| s.origin)),
             ("write_debug", raw.write_debug.as_ref().map(|s| s.origin)),
             ("ready_path", raw.ready_path.as_ref().map(|s| s.origin)),
-            ("timeouts.exec", timeouts.and_then(|t| Some(t.exec.as_ref()?.origin))),
-            ("timeouts.start", timeouts.and_then(|t| Some(t.start.as_ref()?.origin))),
-            ("timeouts.stop", timeouts.and_then(|t| Some(t.stop.as_ref()?.origin))),
+            (
+                "timeouts.exec",
+                timeouts.and_then(|t| Some(t.exec.as_ref()?.origin)),
+            ),
+            (
+                "timeouts.start",
+                timeouts.and_then(|t| Some(t.start.as_ref()?.origin)),
+            ),
+            (
+                "timeouts.stop",
+                timeouts.and_then(|t| Some(t.stop.as_ref()?.origin)),
+            ),
         ];
         for (name, origin) in set {
             if let Some(origin) = origin {

@@ -19,25 +19,40 @@ use super::value::Value;
 use super::{AccessLog, Config, LogFormat, LogOutput, Timeouts, Ui};
 
 /// Keys whose feature this version does not have, and whether a file sets them.
-const INACTIVE: &[(&str, fn(&File) -> bool)] = &[
+const INACTIVE: &[(&str, IsSet)] = &[
     ("queue", |file| file.queue.is_some()),
     ("scale.autoscaler", |file| {
-        file.scale.as_ref().is_some_and(|scale| scale.autoscaler.is_some())
+        file.scale
+            .as_ref()
+            .is_some_and(|scale| scale.autoscaler.is_some())
     }),
     ("scale.from_zero", |file| {
-        file.scale.as_ref().is_some_and(|scale| scale.from_zero.is_some())
+        file.scale
+            .as_ref()
+            .is_some_and(|scale| scale.from_zero.is_some())
     }),
     ("scale.prometheus", |file| {
-        file.scale.as_ref().is_some_and(|scale| scale.prometheus.is_some())
+        file.scale
+            .as_ref()
+            .is_some_and(|scale| scale.prometheus.is_some())
     }),
-    ("ui.store", |file| file.ui.as_ref().is_some_and(|ui| ui.store.is_some())),
+    ("ui.store", |file| {
+        file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
+    }),
     ("provider.images", |file| {
-        file.provider.as_ref().is_some_and(|provider| provider.images.is_some())
+        file.provider
+            .as_ref()
+            .is_some_and(|provider| provider.images.is_some())
     }),
     ("admin.auth_proxy_url", |file| {
-        file.admin.as_ref().is_some_and(|admin| admin.auth_proxy_url.is_some())
+        file.admin
+            .as_ref()
+            .is_some_and(|admin| admin.auth_proxy_url.is_some())
     }),
 ];
+
+/// Whether a file sets a key.
+type IsSet = fn(&File) -> bool;
 
 /// What came to light while a configuration was put together.
 #[derive(Debug, Default)]
@@ -78,7 +93,10 @@ fn inactive(file: &File, notes: &mut Notes) {
         .map(|(key, _)| *key)
         .collect();
     if !set.is_empty() {
-        let message = format!("accepted, but not active in this version: {}", set.join(", "));
+        let message = format!(
+            "accepted, but not active in this version: {}",
+            set.join(", ")
+        );
         notes.warn(Origin::File(0, 0), message);
     }
 }
@@ -130,9 +148,15 @@ impl Reader<'_> {
 
     fn version(&mut self, version: &Option<Scalar<u32>>) {
         if let Some(scalar) = version
-            && self.read("version", version).is_some_and(|number| number != 1)
+            && self
+                .read("version", version)
+                .is_some_and(|number| number != 1)
         {
-            self.refuse(scalar.origin, "version", "this gateway knows version 1 only");
+            self.refuse(
+                scalar.origin,
+                "version",
+                "this gateway knows version 1 only",
+            );
         }
     }
 
@@ -178,7 +202,11 @@ impl Reader<'_> {
             Ok(value) => Some(value),
             Err(why) => {
                 let shown = if filled.secret { "****" } else { &filled.text };
-                self.refuse(scalar.origin, key, &format!("`{}` {why}", shown.escape_debug()));
+                self.refuse(
+                    scalar.origin,
+                    key,
+                    &format!("`{}` {why}", shown.escape_debug()),
+                );
                 None
             }
         }
@@ -208,7 +236,10 @@ impl Reader<'_> {
     fn fill<T>(&mut self, key: &str, scalar: &Scalar<T>) -> Option<Filled> {
         if !matches!(scalar.origin, Origin::File(..)) {
             let text = scalar.text.clone();
-            return Some(Filled { text, secret: false });
+            return Some(Filled {
+                text,
+                secret: false,
+            });
         }
         match fill(&scalar.text, self.environment) {
             Ok(filled) => {
@@ -235,8 +266,12 @@ impl Reader<'_> {
     /// Notes what does not fit the kind of provider: a mistake where the file says both, but only
     /// a remark if a variable says one of them, as it changes what the file was written for.
     fn misfit(&mut self, origin: Origin, kind: Origin, key: &str, why: &str) {
-        if [origin, kind].iter().any(|origin| matches!(origin, Origin::Variable(_))) {
-            self.notes.warn(origin, format!("`{key}` has no effect: {why}"));
+        if [origin, kind]
+            .iter()
+            .any(|origin| matches!(origin, Origin::Variable(_)))
+        {
+            self.notes
+                .warn(origin, format!("`{key}` has no effect: {why}"));
         } else {
             self.refuse(origin, key, why);
         }

@@ -14,8 +14,15 @@ const NAMESPACE: &str = "openfaas-fn";
 
 impl Reader<'_> {
     pub(super) fn provider(&mut self, raw: file::Provider) -> Provider {
-        let unset = if raw.url.is_some() { ProviderWord::Remote } else { ProviderWord::Process };
-        let kind = raw.kind.as_ref().map_or(Origin::File(0, 0), |kind| kind.origin);
+        let unset = if raw.url.is_some() {
+            ProviderWord::Remote
+        } else {
+            ProviderWord::Process
+        };
+        let kind = raw
+            .kind
+            .as_ref()
+            .map_or(Origin::File(0, 0), |kind| kind.origin);
         match self.read_or("provider.kind", &raw.kind, unset) {
             ProviderWord::Process => self.process_provider(raw, kind),
             ProviderWord::Remote => self.remote_provider(raw, kind),
@@ -26,14 +33,30 @@ impl Reader<'_> {
         let direct = raw.direct.unwrap_or_default();
         let foreign = [
             ("provider.url", raw.url.map(|scalar| scalar.origin)),
-            ("provider.logs_url", raw.logs_url.map(|scalar| scalar.origin)),
-            ("provider.direct.enabled", direct.enabled.map(|scalar| scalar.origin)),
-            ("provider.direct.suffix", direct.suffix.map(|scalar| scalar.origin)),
+            (
+                "provider.logs_url",
+                raw.logs_url.map(|scalar| scalar.origin),
+            ),
+            (
+                "provider.direct.enabled",
+                direct.enabled.map(|scalar| scalar.origin),
+            ),
+            (
+                "provider.direct.suffix",
+                direct.suffix.map(|scalar| scalar.origin),
+            ),
         ];
         self.foreign(&foreign, kind, "`provider.kind` must be `remote` for it");
         let mut namespaces = Vec::new();
-        let own = raw.namespace.as_ref().map(|scalar| ("provider.namespace", scalar));
-        let listed = raw.namespaces.iter().flatten().map(|item| ("provider.namespaces", item));
+        let own = raw
+            .namespace
+            .as_ref()
+            .map(|scalar| ("provider.namespace", scalar));
+        let listed = raw
+            .namespaces
+            .iter()
+            .flatten()
+            .map(|item| ("provider.namespaces", item));
         for (key, scalar) in own.into_iter().chain(listed) {
             if let Some(namespace) = self.namespace(key, scalar)
                 && !namespaces.contains(&namespace)
@@ -52,8 +75,14 @@ impl Reader<'_> {
 
     fn remote_provider(&mut self, raw: file::Provider, kind: Origin) -> Provider {
         let foreign = [
-            ("provider.namespaces", raw.namespaces.iter().flatten().next().map(|n| n.origin)),
-            ("provider.images", raw.images.and_then(|i| Some(i.0.first()?.0.origin))),
+            (
+                "provider.namespaces",
+                raw.namespaces.iter().flatten().next().map(|n| n.origin),
+            ),
+            (
+                "provider.images",
+                raw.images.and_then(|i| Some(i.0.first()?.0.origin)),
+            ),
         ];
         self.foreign(&foreign, kind, "`provider.kind` must be `process` for it");
         let url = self.read("provider.url", &raw.url).map(|HttpUrl(url)| url);
@@ -62,9 +91,13 @@ impl Reader<'_> {
             self.refuse(kind, "provider.kind", why);
         }
         let url = url.unwrap_or_default();
-        let logs_url = self.read("provider.logs_url", &raw.logs_url).map(|HttpUrl(url)| url);
+        let logs_url = self
+            .read("provider.logs_url", &raw.logs_url)
+            .map(|HttpUrl(url)| url);
         let namespace = match &raw.namespace {
-            Some(scalar) => self.namespace("provider.namespace", scalar).unwrap_or_default(),
+            Some(scalar) => self
+                .namespace("provider.namespace", scalar)
+                .unwrap_or_default(),
             None => String::new(),
         };
         let direct = self.direct(&raw.direct.unwrap_or_default(), &namespace);

@@ -38,7 +38,10 @@ impl Reader<'_> {
                     &callbacks.deny_private_networks,
                     true,
                 ),
-                allow: self.networks("queue.callbacks.allow", &callbacks.allow.unwrap_or_default()),
+                allow: self.networks(
+                    "queue.callbacks.allow",
+                    &callbacks.allow.unwrap_or_default(),
+                ),
             },
         }
     }
@@ -49,12 +52,18 @@ impl Reader<'_> {
         if let Some(scalar) = &raw.url
             && !url.starts_with("nats://")
         {
-            self.refuse(scalar.origin, "queue.jetstream.url", "write it like `nats://host:4222`");
+            self.refuse(
+                scalar.origin,
+                "queue.jetstream.url",
+                "write it like `nats://host:4222`",
+            );
         }
         let stream = "faas-request".to_owned();
         let stream = self.read_or("queue.jetstream.stream", &raw.stream, stream);
         let one = NonZeroUsize::MIN;
-        let replicas = self.read_or("queue.jetstream.replicas", &raw.replicas, one).get();
+        let replicas = self
+            .read_or("queue.jetstream.replicas", &raw.replicas, one)
+            .get();
         if let (Some(scalar), 6..) = (&raw.replicas, replicas) {
             let why = "JetStream keeps 5 copies at most";
             self.refuse(scalar.origin, "queue.jetstream.replicas", why);

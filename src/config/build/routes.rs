@@ -24,7 +24,8 @@ impl Reader<'_> {
             };
             let same = |other: &Route| other.host == route.host && other.path == route.path;
             if let (Some(first), Some(function)) = (routes.iter().position(same), &raw.function) {
-                let why = format!("`routes.{first}` has the same host and path, so this is never used");
+                let why =
+                    format!("`routes.{first}` has the same host and path, so this is never used");
                 self.refuse(function.origin, &key, &why);
             }
             routes.push(route);
@@ -48,7 +49,11 @@ impl Reader<'_> {
             None => PathPattern::Prefix(String::new()),
         };
         let Some(scalar) = &raw.function else {
-            let origin = raw.host.as_ref().or(raw.path.as_ref()).map(|scalar| scalar.origin);
+            let origin = raw
+                .host
+                .as_ref()
+                .or(raw.path.as_ref())
+                .map(|scalar| scalar.origin);
             let why = "needs `function: NAME`";
             self.refuse(origin.unwrap_or(Origin::File(0, 0)), key, why);
             return None;
@@ -56,7 +61,8 @@ impl Reader<'_> {
         let text = self.read_scalar(&format!("{key}.function"), scalar)?;
         match FunctionName::parse(&text, owner.provider.default_namespace()) {
             Ok(function) => {
-                if matches!(owner.provider, Provider::Process(_)) && !functions.contains_key(&function)
+                if matches!(owner.provider, Provider::Process(_))
+                    && !functions.contains_key(&function)
                 {
                     let warning = format!(
                         "`{key}.function`: no function `{text}` is declared, calls fail until it \
@@ -64,10 +70,18 @@ impl Reader<'_> {
                     );
                     self.notes.warn(scalar.origin, warning);
                 }
-                Some(Route { host, path, function })
+                Some(Route {
+                    host,
+                    path,
+                    function,
+                })
             }
             Err(error) => {
-                self.refuse(scalar.origin, &format!("{key}.function"), &error.to_string());
+                self.refuse(
+                    scalar.origin,
+                    &format!("{key}.function"),
+                    &error.to_string(),
+                );
                 None
             }
         }
@@ -77,14 +91,17 @@ impl Reader<'_> {
     fn host(&mut self, key: &str, scalar: &Scalar<String>) -> Option<String> {
         let host = self.read_scalar(key, scalar)?.to_ascii_lowercase();
         let name_byte = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_');
-        let in_brackets = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let in_brackets = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
         let fits = match in_brackets {
             Some(address) => address.parse::<Ipv6Addr>().is_ok(),
             None => !host.is_empty() && host.bytes().all(name_byte),
         };
         if !fits {
             let shown = host.escape_debug();
-            let why = format!("`{shown}` is not a host name, write it without scheme, port and `*`");
+            let why =
+                format!("`{shown}` is not a host name, write it without scheme, port and `*`");
             self.refuse(scalar.origin, key, &why);
         }
         fits.then_some(host)

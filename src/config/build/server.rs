@@ -20,7 +20,9 @@ impl Reader<'_> {
         let server = Server {
             listen: self.read_or("server.listen", &raw.listen, everywhere(8080)),
             metrics: self.read_or("server.metrics", &raw.metrics, everywhere(8082)),
-            threads: self.read_or("server.threads", &raw.threads, Threads(None)).0,
+            threads: self
+                .read_or("server.threads", &raw.threads, Threads(None))
+                .0,
             max_connections: self.read_or(
                 "server.max_connections",
                 &raw.max_connections,
@@ -63,16 +65,16 @@ impl Reader<'_> {
             Duration::from_secs(1),
         );
         if let (Some(interval), true) = (&autoscaler.interval, every.is_zero()) {
-            self.refuse(interval.origin, "scale.autoscaler.interval", "must be more than 0");
+            self.refuse(
+                interval.origin,
+                "scale.autoscaler.interval",
+                "must be more than 0",
+            );
         }
         Scale {
             from_zero: self.read_or("scale.from_zero", &raw.from_zero, true),
             wait: Wait {
-                timeout: self.read_or(
-                    "scale.wait.timeout",
-                    &wait.timeout,
-                    Duration::from_secs(60),
-                ),
+                timeout: self.read_or("scale.wait.timeout", &wait.timeout, Duration::from_secs(60)),
                 line: self.read_or("scale.wait.line", &wait.line, 1000),
             },
             autoscaler: on.then_some(every),
@@ -83,12 +85,11 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn networks(
-        &mut self,
-        key: &str,
-        list: &[file::Scalar<Network>],
-    ) -> Vec<IpNet> {
-        self.read_list(key, list).into_iter().map(|Network(network)| network).collect()
+    pub(super) fn networks(&mut self, key: &str, list: &[file::Scalar<Network>]) -> Vec<IpNet> {
+        self.read_list(key, list)
+            .into_iter()
+            .map(|Network(network)| network)
+            .collect()
     }
 }
 

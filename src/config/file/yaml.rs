@@ -25,7 +25,9 @@ fn explain(error: &Error, text: &str) -> Problem {
     let place = error.location().unwrap_or(Location::UNKNOWN);
     let within = || within(text, place);
     let message = match error {
-        Error::SerdeUnknownField { field, expected, .. } => {
+        Error::SerdeUnknownField {
+            field, expected, ..
+        } => {
             let hint = suggest::hint(field, expected);
             format!("unknown key `{field}`{}, {hint}", within())
         }
@@ -46,7 +48,10 @@ fn explain(error: &Error, text: &str) -> Problem {
 fn other_message(error: &Error, text: &str, place: Location) -> String {
     let rendered = error.render();
     let suffix = format!(" at line {}, column {}", place.line(), place.column());
-    let message = rendered.strip_suffix(&suffix).unwrap_or(&rendered).replace('\n', " ");
+    let message = rendered
+        .strip_suffix(&suffix)
+        .unwrap_or(&rendered)
+        .replace('\n', " ");
     let line = line_of(place).and_then(|number| text.lines().nth(number - 1));
     if line.is_some_and(|line| line.contains("${")) {
         return format!("{message}; inside `{{ }}` and `[ ]` write `\"${{NAME}}\"` in quotes");
@@ -253,6 +258,8 @@ impl<'de, T> Visitor<'de> for ShapeVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape<T>, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Err(A::Error::custom("expected a value or a list of values, not `key: value` pairs"))
+        Err(A::Error::custom(
+            "expected a value or a list of values, not `key: value` pairs",
+        ))
     }
 }
