@@ -37,6 +37,9 @@ pub(super) struct Host {
     pub stop: watch::Sender<bool>,
 }
 
+/// Crashes in a row that callers wait out: the restart follows within some tenths of a second.
+const MISHAPS: u32 = 2;
+
 /// How a copy is, now.
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
@@ -131,11 +134,14 @@ impl Task {
             let restart = backoff.failures();
             let problem = format!("{problem}; restart {restart} follows in {seconds:.1} s");
             tracing::warn!(instance = %self.instance, problem, "a function failed");
+            // After a crash callers wait for the restart, which is near; what goes on failing is a
+            // problem that they are told of at once.
+            let mishap = restart <= MISHAPS && !ready_for.is_zero();
             self.report(|condition| {
                 condition.status.state = State::Failed;
                 condition.status.pid = None;
                 condition.status.restarts += 1;
-                condition.status.problem = Some(problem.into());
+                condition.status.problem = (!mishap).then(|| problem.into());
             });
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
