@@ -66,7 +66,10 @@ fn header_work(criterion: &mut Criterion) {
             request,
             |request| {
                 let identity = CallIdentity::of(&request.headers, SystemTime::now());
-                headers::prepare_request(request, &identity, client, &trusted, &authority)
+                headers::edit(request, |lines| {
+                    headers::identify(lines, &identity);
+                    headers::forward(lines, client, &trusted, &authority);
+                });
             },
             BatchSize::SmallInput,
         );

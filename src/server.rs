@@ -334,6 +334,8 @@ fn server_conf(config: &Config, threads: usize) -> ServerConf {
         // Pingora multiplies this by the threads.
         upstream_keepalive_pool_size: config.server.upstream_keepalive.div_ceil(threads),
         max_retries: MAX_TRIES,
+        // Alone, a thread has nobody to steal from, and is quicker for it.
+        work_stealing: threads > 1,
         ..ServerConf::default()
     }
 }

@@ -3,17 +3,20 @@
 //! Pingora bounds neither: a client that sends one byte of a header now and then would hold a
 //! connection for good.
 
+use std::cell::Cell;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
-use pingora::prelude::sleep;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
 use pingora::server::ShutdownWatch;
 use pingora_proxy::HttpProxy;
+use tokio::time::{Sleep, sleep};
 
 use super::Proxy;
 use super::upstream::limit;
@@ -23,15 +26,14 @@ use crate::gateway::Gateway;
 /// connection can be told from a kept one.
 const REUSES: u32 = u32::MAX;
 
-tokio::task_local! {
-    /// Set once the head of the request that this task serves has been read.
-    static HEAD_READ: Arc<AtomicBool>;
+thread_local! {
+    /// Set once the head of a request has been read in the poll that is going on.
+    static HEAD_READ: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Notes that the head has been read, so that its deadline does not end the call.
 pub fn head_read() {
-    // Outside of a guard (the deadline does not apply to HTTP/2) there is nothing to note.
-    let _ = HEAD_READ.try_with(|read| read.store(true, Ordering::Relaxed));
+    HEAD_READ.set(true);
 }
 
 /// See the module.
@@ -61,15 +63,20 @@ impl Guard {
         }
     }
 
-    /// Longest wait for a head. A kept connection may be idle first, and where that ends cannot be
-    /// seen from here, so it is the sum of both limits.
-    fn head_deadline(&self, session: &ServerSession) -> Option<Duration> {
+    /// When the head of the next request is due. HTTP/2 sees to it by itself.
+    fn deadline(&self, session: &ServerSession) -> Deadline {
         let timeouts = self.gateway.registry.current().config.timeouts;
-        let read = limit(timeouts.read)?;
+        let Some(read) = limit(timeouts.read).filter(|_| !session.is_http2()) else {
+            return Deadline::Met;
+        };
         if session.get_keepalive_reuses_remaining() == Some(REUSES) {
-            return Some(read);
+            return Deadline::New(Box::pin(sleep(read)));
         }
-        Some(read + limit(timeouts.idle)?)
+        // A kept connection may be idle first, and where that ends cannot be seen from here.
+        match limit(timeouts.idle) {
+            Some(idle) => Deadline::Kept(read + idle, None),
+            None => Deadline::Met,
+        }
     }
 }
 
@@ -84,26 +91,11 @@ impl HttpServerApp for Guard {
             self.gateway.metrics.connections_refused.inc();
             return None;
         };
-        let deadline = self.head_deadline(&session);
-        let (false, Some(deadline)) = (session.is_http2(), deadline) else {
-            return self.inner.process_new_http(session, shutdown).await;
+        let serving = Serving {
+            deadline: self.deadline(&session),
+            inner: self.inner.process_new_http(session, shutdown),
         };
-        let read = Arc::new(AtomicBool::new(false));
-        let serving = HEAD_READ.scope(
-            Arc::clone(&read),
-            self.inner.process_new_http(session, shutdown),
-        );
-        let overdue = async {
-            sleep(deadline).await;
-            if read.load(Ordering::Relaxed) {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            reused = serving => reused,
-            () = overdue => None,
-        }
+        serving.await
     }
 
     async fn http_cleanup(&self) {
@@ -116,6 +108,50 @@ impl HttpServerApp for Guard {
 
     fn h2_options(&self) -> Option<H2Options> {
         self.inner.h2_options()
+    }
+}
+
+/// When a request's head must have been read.
+enum Deadline {
+    /// It has been read, or nobody minds.
+    Met,
+    /// On a new connection: a timer.
+    New(Pin<Box<Sleep>>),
+    /// On a kept connection: so long after it was first waited for. A timer for each request would
+    /// cost as much as routing it, so this is looked at when bytes arrive; a client that sends
+    /// none is Pingora's to close, after `timeouts.idle`.
+    Kept(Duration, Option<Instant>),
+}
+
+impl Deadline {
+    fn is_over(&mut self, context: &mut Context<'_>) -> bool {
+        match self {
+            Self::Met => false,
+            Self::New(timer) => timer.as_mut().poll(context).is_ready(),
+            Self::Kept(limit, since) => since.get_or_insert_with(Instant::now).elapsed() > *limit,
+        }
+    }
+}
+
+/// A connection while its next request is read and served.
+struct Serving<F> {
+    inner: F,
+    deadline: Deadline,
+}
+
+impl<F: Future<Output = Option<ReusedHttpStream>> + Unpin> Future for Serving<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        HEAD_READ.set(false);
+        let served = Pin::new(&mut self.inner).poll(context);
+        if HEAD_READ.get() {
+            self.deadline = Deadline::Met;
+        }
+        if served.is_pending() && self.deadline.is_over(context) {
+            return Poll::Ready(None);
+        }
+        served
     }
 }
 

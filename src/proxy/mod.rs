@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
@@ -105,19 +105,15 @@ impl ProxyHttp for Proxy {
         call: &mut Call,
     ) -> Result<Box<HttpPeer>> {
         call.tries += 1;
-        let Some(function) = call.function().cloned() else {
+        if call.lease.is_none() {
+            self.lease_again(call).await?;
+        }
+        let Some(function) = call.function() else {
             return Err(Error::explain(
                 ErrorType::InternalError,
                 "no function to call",
             ));
         };
-        if call.lease.is_none() {
-            let lease = self.lease_again(&function, call).await;
-            call.lease = Some(lease.map_err(|failure| {
-                call.failure = Some(failure);
-                Error::new(ErrorType::InternalError)
-            })?);
-        }
         let timeouts = function.timeouts;
         let silence = if call.stream {
             timeouts.idle
@@ -179,15 +175,23 @@ impl ProxyHttp for Proxy {
         let replica = lease.replica();
         let trusted = &call.snapshot.config.server.trusted_proxies;
         let authority = replica.authority();
+        let forward = |headers: &mut HeaderMap| {
+            headers::forward(headers, call.client, trusted, authority);
+        };
         match (&call.target, &call.identity) {
             (Target::Function { rest, prefix, .. }, Some(identity)) => {
-                rewrite_path(request, replica.base_path(), prefix.as_deref(), *rest)?;
-                headers::prepare_request(request, identity, call.client, trusted, authority)
+                headers::edit(request, |headers| {
+                    headers::identify(headers, identity);
+                    forward(headers);
+                });
+                rewrite_path(request, replica.base_path(), prefix.as_deref(), *rest)
             }
             _ => {
-                rewrite_path(request, replica.base_path(), None, 0)?;
-                self.sign(request)?;
-                headers::forward(request, call.client, trusted, authority)
+                headers::edit(request, |headers| {
+                    self.sign(headers);
+                    forward(headers);
+                });
+                rewrite_path(request, replica.base_path(), None, 0)
             }
         }
     }
@@ -395,7 +399,19 @@ impl Proxy {
     }
 
     /// Another replica after one has refused; the same one, a little later, if there is no other.
-    async fn lease_again(
+    async fn lease_again(&self, call: &mut Call) -> Result<()> {
+        let lease = match call.function().cloned() {
+            Some(function) => self.other_lease(&function, call).await,
+            None => Err(Failure::Internal),
+        };
+        call.lease = Some(lease.map_err(|failure| {
+            call.failure = Some(failure);
+            Error::new(ErrorType::InternalError)
+        })?);
+        Ok(())
+    }
+
+    async fn other_lease(
         &self,
         function: &Arc<Function>,
         call: &mut Call,
@@ -448,12 +464,11 @@ impl Proxy {
 
     /// The gateway's own credentials take the place of the client's towards the provider
     /// (wire.md section 1.4).
-    fn sign(&self, request: &mut RequestHeader) -> Result<()> {
+    fn sign(&self, headers: &mut HeaderMap) {
         let credentials = self.gateway.credentials.load();
         if let Some(value) = credentials.as_ref().and_then(|own| own.header().ok()) {
-            request.insert_header(header::AUTHORIZATION, value)?;
+            headers.insert(header::AUTHORIZATION, value);
         }
-        Ok(())
     }
 
     /// A deployment may have changed: the poller looks at once.
@@ -507,10 +522,14 @@ impl Proxy {
 /// What the parser lets pass and a gateway must not (RFC 9112, sections 3.2 and 6).
 fn check(session: &mut Session) -> Result<(), Failure> {
     let request = session.req_header_mut();
-    if request.version == Version::HTTP_11 && !request.headers.contains_key(header::HOST) {
-        return Err(Failure::BadRequest(
-            "an HTTP/1.1 request needs a Host header",
-        ));
+    match request.headers.get(header::HOST) {
+        Some(host) if !host.as_bytes().iter().all(is_host_byte) => {
+            return Err(Failure::BadRequest("the Host header is not a host"));
+        }
+        None if request.version == Version::HTTP_11 => {
+            return Err(Failure::BadRequest("an HTTP/1.1 request needs a Host header"));
+        }
+        _ => {}
     }
     let mut encodings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next()
@@ -525,10 +544,6 @@ fn check(session: &mut Session) -> Result<(), Failure> {
     }
     if request.raw_path().first() != Some(&b'/') {
         to_origin_form(request)?;
-    }
-    let host = request.headers.get(header::HOST);
-    if host.is_some_and(|host| !host.as_bytes().iter().all(is_host_byte)) {
-        return Err(Failure::BadRequest("the Host header is not a host"));
     }
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
     if let (Some(first), Some(_)) = (lengths.next(), lengths.next()) {
