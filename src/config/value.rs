@@ -1,7 +1,7 @@
 //! What one value of the file can be: how its text is read and how the schema describes it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -136,7 +136,8 @@ macro_rules! whole_number {
 }
 
 whole_number! {
-    u16, 0, "is not a whole number between 0 and 65535";
+    u16, 100, "is not a status, write 400 to 599";
+    NonZeroU16, 1, "is not a port between 1 and 65535";
     u32, 0, "is not a whole number";
     u64, 0, "is not a whole number";
     usize, 0, "is not a whole number";
@@ -443,7 +444,8 @@ mod tests {
         assert_eq!(Threads::read("auto").unwrap(), Threads(None));
         assert!(Threads::read("0").is_err());
         assert!(NonZeroUsize::read("0").is_err());
-        assert!(u16::read("65536").is_err());
+        assert!(NonZeroU16::read("0").is_err());
+        assert!(NonZeroU16::read("65536").is_err());
         assert_eq!(
             SocketAddr::read(":8080").unwrap_err(),
             "has no address before its port, write `0.0.0.0:8080`"

@@ -1,0 +1,520 @@
+//! The environment variables of wire.md section 7.1, and who wins over whom.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::super::load::load;
+use super::super::{Provider, Sources};
+use super::{Flags, config, config_with, read, refusal, shown};
+
+const REMOTE: (&str, &str) = ("functions_provider_url", "http://p:8081/");
+
+#[test]
+fn every_variable_sets_its_key() {
+    let nats = [("faas_nats_address", "n"), ("faas_nats_port", "4222")];
+    let prometheus = json!({ "host": "p", "port": 1 });
+    let table: Vec<(Vec<(&str, &str)>, &str, Value)> = vec![
+        (vec![("read_timeout", "5")], "timeouts.read", json!("5s")),
+        (vec![("write_timeout", "2m")], "timeouts.write", json!("2m")),
+        (
+            vec![("upstream_timeout", "250ms")],
+            "timeouts.upstream",
+            json!("250ms"),
+        ),
+        (vec![REMOTE], "provider.kind", json!("remote")),
+        (vec![REMOTE], "provider.url", json!("http://p:8081/")),
+        (vec![REMOTE], "provider.logs_url", json!("http://p:8081/")),
+        (vec![REMOTE], "provider.direct", json!({ "enabled": false })),
+        (
+            vec![REMOTE, ("logs_provider_url", "http://l/x/")],
+            "provider.logs_url",
+            json!("http://l/x"),
+        ),
+        (
+            vec![REMOTE, ("function_namespace", "fn")],
+            "provider.namespace",
+            json!("fn"),
+        ),
+        (
+            vec![
+                REMOTE,
+                ("direct_functions", "true"),
+                ("direct_functions_suffix", "fn.local"),
+            ],
+            "provider.direct",
+            json!({ "enabled": true, "suffix": "fn.local" }),
+        ),
+        (
+            vec![REMOTE, ("direct_functions", "1")],
+            "provider.direct",
+            json!({ "enabled": false }),
+        ),
+        (
+            vec![("function_namespace", "fn")],
+            "provider.namespaces",
+            json!(["fn"]),
+        ),
+        (vec![nats[0], nats[1]], "queue.kind", json!("jetstream")),
+        (
+            vec![nats[0], nats[1]],
+            "queue.jetstream.url",
+            json!("nats://n:4222"),
+        ),
+        (
+            vec![nats[0], nats[1]],
+            "queue.jetstream.stream",
+            json!("faas-request"),
+        ),
+        (
+            vec![nats[0], nats[1], ("faas_nats_channel", "c")],
+            "queue.jetstream.subject",
+            json!("c"),
+        ),
+        (
+            vec![("faas_prometheus_host", "p"), ("faas_prometheus_port", "1")],
+            "scale.prometheus",
+            prometheus.clone(),
+        ),
+        (
+            vec![("faas_prometheus_host", "p"), ("faas_promethus_port", "1")],
+            "scale.prometheus",
+            prometheus.clone(),
+        ),
+        (
+            vec![
+                ("faas_prometheus_host", "p"),
+                ("faas_promethus_port", "2"),
+                ("faas_prometheus_port", "1"),
+            ],
+            "scale.prometheus",
+            prometheus,
+        ),
+        (
+            vec![("faas_prometheus_host", "p")],
+            "scale.prometheus",
+            json!({ "host": "p", "port": 9090 }),
+        ),
+        (
+            vec![("faas_prometheus_port", "1")],
+            "scale.prometheus",
+            json!({ "host": "prometheus", "port": 1 }),
+        ),
+        (
+            vec![("basic_auth", "false")],
+            "admin.basic_auth",
+            json!({ "enabled": false }),
+        ),
+        (
+            vec![("basic_auth", "true"), ("secret_mount_path", "/s/")],
+            "admin.basic_auth",
+            json!({
+                "enabled": true,
+                "user_file": "/s/basic-auth-user",
+                "password_file": "/s/basic-auth-password",
+            }),
+        ),
+        (
+            vec![("auth_proxy_url", "http://a/validate")],
+            "admin.auth_proxy_url",
+            json!("http://a/validate"),
+        ),
+        (
+            vec![("scale_from_zero", "true")],
+            "scale.from_zero",
+            json!(true),
+        ),
+        (
+            vec![("scale_from_zero", "false")],
+            "scale.from_zero",
+            json!(false),
+        ),
+        (
+            vec![("scale_from_zero", "1")],
+            "scale.from_zero",
+            json!(false),
+        ),
+        (
+            vec![("max_idle_conns", "5")],
+            "server.upstream_keepalive",
+            json!(5),
+        ),
+        (
+            vec![("max_idle_conns", "0")],
+            "server.upstream_keepalive",
+            json!(65536),
+        ),
+    ];
+    for (variables, key, expected) in table {
+        assert_eq!(
+            shown(&config_with("", &variables), key),
+            expected,
+            "{variables:?}"
+        );
+    }
+}
+
+#[test]
+fn a_provider_url_alone_is_a_drop_in_with_or_without_its_slash() {
+    for url in ["http://p:8081/", "http://p:8081"] {
+        let config = config_with("", &[("functions_provider_url", url)]);
+        assert_eq!(config.server.listen.to_string(), "0.0.0.0:8080");
+        assert_eq!(config.server.metrics.to_string(), "0.0.0.0:8082");
+        let Provider::Remote(remote) = config.provider else {
+            panic!("not remote");
+        };
+        assert_eq!(remote.url.to_string(), "http://p:8081/");
+        assert_eq!((&remote.logs_url, &*remote.namespace), (&remote.url, ""));
+        assert_eq!(remote.direct, None);
+    }
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let empty: Vec<(&str, &str)> = [
+        "read_timeout",
+        "functions_provider_url",
+        "logs_provider_url",
+        "faas_nats_address",
+        "faas_nats_port",
+        "faas_nats_channel",
+        "faas_prometheus_host",
+        "faas_prometheus_port",
+        "faas_promethus_port",
+        "direct_functions",
+        "direct_functions_suffix",
+        "basic_auth",
+        "secret_mount_path",
+        "auth_proxy_url",
+        "auth_proxy_pass_body",
+        "scale_from_zero",
+        "max_idle_conns",
+        "max_idle_conns_per_host",
+        "function_namespace",
+        "probe_functions",
+        "http_proxy",
+    ]
+    .map(|name| (name, ""))
+    .to_vec();
+    let loaded = read("", &empty, &Flags::default()).ok().unwrap();
+    assert_eq!(loaded.config, config(""));
+    assert_eq!(loaded.warnings, [""; 0]);
+}
+
+#[test]
+fn a_duration_is_whole_seconds_or_a_go_duration_and_else_the_default() {
+    for (text, expected) in [
+        ("0", "0s"),
+        ("5", "5s"),
+        ("+5", "5s"),
+        ("-0", "0s"),
+        ("1m30s", "1m30s"),
+        ("250ms", "250ms"),
+        ("1.5h", "1h30m"),
+        ("+5s", "5s"),
+        ("-5s", "0s"),
+        ("-1.5h", "0s"),
+    ] {
+        let loaded = read("", &[("read_timeout", text)], &Flags::default())
+            .ok()
+            .unwrap();
+        assert_eq!(shown(&loaded.config, "timeouts.read"), expected, "{text}");
+        assert_eq!(loaded.warnings, [""; 0], "{text}");
+    }
+    for text in ["-5", "1.5", "5 s", " 5", "x", "1d", "-", "+", "--5s"] {
+        let loaded = read("", &[("read_timeout", text)], &Flags::default())
+            .ok()
+            .unwrap();
+        assert_eq!(shown(&loaded.config, "timeouts.read"), "8s", "{text}");
+        let warning = format!(
+            "environment variable `read_timeout`: `{text}` is not a duration, it is left out"
+        );
+        assert_eq!(loaded.warnings, [warning]);
+    }
+}
+
+#[test]
+fn an_invalid_value_is_refused_with_the_name_of_its_variable() {
+    let url = "does not begin with `http://`, write it like `http://host:port`";
+    let port = "is not a port between 1 and 65535";
+    for (variables, expected) in [
+        (
+            vec![("functions_provider_url", "p:8081")],
+            format!("functions_provider_url`: `p:8081` {url}"),
+        ),
+        (
+            vec![("functions_provider_url", "https://p")],
+            "functions_provider_url`: `https://p` needs TLS, which is not supported yet".to_owned(),
+        ),
+        (
+            vec![REMOTE, ("logs_provider_url", "x")],
+            format!("logs_provider_url`: `x` {url}"),
+        ),
+        (
+            vec![("auth_proxy_url", "x")],
+            format!("auth_proxy_url`: `x` {url}"),
+        ),
+        (
+            vec![("faas_nats_address", "n"), ("faas_nats_port", "x")],
+            format!("faas_nats_port`: `x` {port}"),
+        ),
+        (
+            vec![("faas_prometheus_port", "0")],
+            format!("faas_prometheus_port`: `0` {port}"),
+        ),
+        (
+            vec![("faas_promethus_port", "x")],
+            format!("faas_promethus_port`: `x` {port}"),
+        ),
+        (
+            vec![("max_idle_conns", "x")],
+            "max_idle_conns`: `x` is not a whole number".to_owned(),
+        ),
+        (
+            vec![("basic_auth", "True")],
+            "basic_auth`: `True` is not known, did you mean `true`?".to_owned(),
+        ),
+        (
+            vec![("basic_auth", "1")],
+            "basic_auth`: `1` is not known, known are true, false".to_owned(),
+        ),
+        (
+            vec![("function_namespace", "a b")],
+            "function_namespace`: `a b` may only contain letters, digits, `-` and `_`".to_owned(),
+        ),
+        (
+            vec![
+                REMOTE,
+                ("function_namespace", "fn"),
+                ("direct_functions", "true"),
+                ("direct_functions_suffix", "x"),
+            ],
+            "direct_functions_suffix`: must begin with the namespace, `fn`".to_owned(),
+        ),
+    ] {
+        let line = refusal("", &variables, &Flags::default());
+        assert_eq!(
+            line,
+            format!("environment variable `{expected}"),
+            "{variables:?}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let inactive = "g.yaml: accepted, but not active in this version: ";
+    let none = "g.yaml: environment variables without effect here: ";
+    let without = |name: &str, other: &str| {
+        vec![format!(
+            "environment variable `{name}`: has no effect without `{other}`"
+        )]
+    };
+    let table = [
+        (
+            vec![("auth_proxy_pass_body", "true")],
+            vec![format!("{none}auth_proxy_pass_body")],
+        ),
+        (
+            vec![("write_request_uri", "")],
+            vec![format!("{none}write_request_uri")],
+        ),
+        (
+            vec![
+                ("http_proxy", "x"),
+                ("HTTPS_PROXY", "x"),
+                ("no_proxy", "x"),
+                ("probe_functions", "false"),
+                ("max_idle_conns_per_host", "x"),
+                ("faas_nats_cluster_name", "x"),
+            ],
+            vec![format!(
+                "{none}faas_nats_cluster_name, max_idle_conns_per_host, probe_functions, \
+                 http_proxy, no_proxy, HTTPS_PROXY"
+            )],
+        ),
+        (
+            vec![("faas_nats_address", "n")],
+            without("faas_nats_address", "faas_nats_port"),
+        ),
+        (
+            vec![("faas_nats_port", "x")],
+            without("faas_nats_port", "faas_nats_address"),
+        ),
+        (
+            vec![("logs_provider_url", "http://l")],
+            vec![
+                "environment variable `logs_provider_url`: `provider.logs_url` has no effect: \
+                 `provider.kind` must be `remote` for it"
+                    .to_owned(),
+            ],
+        ),
+        (
+            vec![("max_idle_conns", "0")],
+            vec!["environment variable `max_idle_conns`: no limit here means 65536".to_owned()],
+        ),
+        (
+            vec![("scale_from_zero", "true")],
+            vec![format!("{inactive}scale.from_zero")],
+        ),
+        (
+            vec![("basic_auth", "false")],
+            vec![
+                "environment variable `basic_auth`: no password protects the API on 0.0.0.0:8080: \
+                 whoever reaches it can run programs as this user"
+                    .to_owned(),
+            ],
+        ),
+    ];
+    for (variables, expected) in table {
+        let loaded = read("", &variables, &Flags::default()).ok().unwrap();
+        assert_eq!(loaded.warnings, expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn the_file_warns_of_what_it_cannot_do() {
+    let text = "\
+queue: { workers: 3 }
+ui: { store: /s.json }
+admin: { basic_auth: { enabled: false } }
+server: { listen: \"127.0.0.1:1\" }
+routes: [{ function: later }]
+";
+    let loaded = read(text, &[], &Flags::default()).ok().unwrap();
+    assert_eq!(
+        loaded.warnings,
+        [
+            "g.yaml: accepted, but not active in this version: queue, ui.store",
+            "g.yaml:5:22: `routes.0.function`: no function `later` is declared, calls fail until \
+             it is deployed",
+        ]
+    );
+}
+
+#[test]
+fn the_later_of_file_variable_and_flag_wins() {
+    let file = "server: { listen: \"127.0.0.1:1\", upstream_keepalive: 1, threads: 1 }\n\
+                timeouts: { read: 1s, write: 1s }\nprovider: { state_dir: /file }\n";
+    let variables = [
+        ("read_timeout", "2"),
+        ("max_idle_conns", "2"),
+        ("write_timeout", "-5"),
+    ];
+    let flags = Flags {
+        listen: Some("127.0.0.1:3".to_owned()),
+        metrics: Some("127.0.0.1:4".to_owned()),
+        threads: Some("3".to_owned()),
+        state_dir: Some("/flag".to_owned()),
+    };
+    let config = read(file, &variables, &flags).ok().unwrap().config;
+    for (key, expected) in [
+        ("server.listen", json!("127.0.0.1:3")),
+        ("server.metrics", json!("127.0.0.1:4")),
+        ("server.threads", json!(3)),
+        ("server.upstream_keepalive", json!(2)),
+        ("timeouts.read", json!("2s")),
+        ("timeouts.write", json!("1s")),
+        ("timeouts.upstream", json!("8s")),
+        ("provider.state_dir", json!("/flag")),
+        (
+            "admin.basic_auth.user_file",
+            json!("/flag/auth/basic-auth-user"),
+        ),
+    ] {
+        assert_eq!(shown(&config, key), expected, "{key}");
+    }
+}
+
+#[test]
+fn a_provider_in_the_environment_overrules_a_file_of_processes() {
+    let file = "provider: { kind: process, namespaces: [a] }\nfunctions:\n  \
+                f: { process: cat }\n  g: { upstream: \"http://g\" }\n";
+    let loaded = read(file, &[REMOTE], &Flags::default()).ok().unwrap();
+    assert!(matches!(loaded.config.provider, Provider::Remote(_)));
+    let names: Vec<String> = loaded
+        .config
+        .functions
+        .keys()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(names, ["g"]);
+    assert_eq!(
+        loaded.warnings,
+        [
+            "g.yaml:1:41: `provider.namespaces` has no effect: `provider.kind` must be `process` \
+             for it",
+            "g.yaml:3:17: `functions.f.process` has no effect: the remote provider cannot run it, \
+             `provider.kind` must be `process`",
+        ]
+    );
+}
+
+#[test]
+fn a_wrong_flag_is_named() {
+    let flags = Flags {
+        listen: Some(":8080".to_owned()),
+        threads: Some("no".to_owned()),
+        ..Flags::default()
+    };
+    assert_eq!(
+        refusal("version: 2", &[], &flags),
+        "1:10: `version`: this gateway knows version 1 only\n\
+         flag `--listen`: `:8080` has no address before its port, write `0.0.0.0:8080`\n\
+         flag `--threads`: `no` is not a number of threads, write `auto` or at least 1"
+    );
+    let flags = Flags {
+        metrics: Some("0.0.0.0:8080".to_owned()),
+        ..Flags::default()
+    };
+    assert_eq!(
+        refusal("", &[], &flags),
+        "flag `--metrics`: port 8080 is that of `server.listen`, too, give each its own"
+    );
+}
+
+#[test]
+fn credentials_are_named_only_by_who_names_both_files() {
+    let named = |text: &str, variables: &[(&str, &str)]| {
+        config_with(text, variables).admin.basic_auth.unwrap().named
+    };
+    assert!(!named("", &[]));
+    assert!(!named("admin: { basic_auth: { enabled: true } }", &[]));
+    assert!(named(
+        "admin: { basic_auth: { user_file: /u, password_file: /p } }",
+        &[]
+    ));
+    assert!(named("", &[("secret_mount_path", "/s")]));
+}
+
+#[test]
+fn a_file_is_read_whole_and_a_missing_one_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("g.yaml");
+    let sources = Sources {
+        file: Some(path.clone()),
+        ..Sources::default()
+    };
+    let line = load(&sources).err().unwrap().to_string();
+    let expected = format!(
+        "reading {}: No such file or directory (os error 2)",
+        path.display()
+    );
+    assert_eq!(line, expected);
+
+    fs::write(&path, "timeouts: { raed: 1 }").unwrap();
+    let line = load(&sources).err().unwrap().to_string();
+    let expected = "1:13: unknown key `raed` in `timeouts`, did you mean `read`?";
+    assert_eq!(line, format!("{}:{expected}", path.display()));
+
+    fs::write(&path, b"ui: { store: \xff }").unwrap();
+    let line = load(&sources).err().unwrap().to_string();
+    let expected = "stream did not contain valid UTF-8";
+    assert_eq!(line, format!("reading {}: {expected}", path.display()));
+
+    let text = "timeouts: { read: 3 } # as it was written\n";
+    fs::write(&path, text).unwrap();
+    let loaded = load(&sources).ok().unwrap();
+    assert_eq!((loaded.file, &*loaded.text), (Some(path), text));
+    assert_eq!(loaded.config.timeouts.read.as_secs(), 3);
+}
