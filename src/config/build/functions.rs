@@ -142,7 +142,7 @@ impl Reader<'_> {
     fn environment(&mut self, key: &str, raw: &file::Function) -> BTreeMap<String, String> {
         for (name, value) in raw.environment.as_ref().map_or(&[][..], |raw| &raw.0) {
             if name.text.is_empty() || name.text.contains(['=', '\0']) {
-                let why = format!("`{}` cannot be a variable's name", name.text.escape_debug());
+                let why = format!("`{}` cannot be a variable's name", name.text);
                 self.refuse(name.origin, key, &why);
             } else if name.text.contains("${") {
                 let why = "`${` is filled in in values only, write the variable's name itself";

@@ -293,7 +293,7 @@ fn shown(filled: &Filled) -> String {
     }
     let text = without_users(&filled.text);
     match text.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", text[..end].escape_debug()),
-        None => text.escape_debug().to_string(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }

@@ -11,13 +11,23 @@ use super::{Entries, File, OneOrMany, Origin, Scalar};
 use crate::config::problem::Problem;
 use crate::config::suggest;
 
+/// Mappings and lists within each other. No key is half as deep, and every level takes its piece of
+/// the stack.
+const MAX_DEPTH: usize = 16;
+
 /// Reads the text of a file. YAML ends at its first mistake, so there is one problem at most.
 pub fn parse(text: &str) -> Result<File, Problem> {
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error, text))
+    serde_saphyr::from_str_with_options::<Option<File>>(text, options())
+        .map(Option::unwrap_or_default)
+        .map_err(|error| explain(&error, text))
 }
 
 fn options() -> Options {
-    serde_saphyr::options! { with_snippet: false, strict_booleans: true }
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        with_snippet: false,
+        strict_booleans: true,
+    }
 }
 
 fn explain(error: &Error, text: &str) -> Problem {
@@ -100,6 +110,14 @@ const PLAIN_WORDS: &[(&str, &str)] = &[
     (
         "while scanning an anchor or alias",
         "a value that begins with `*` or `&` needs quotes",
+    ),
+    (
+        "budget breached: Depth",
+        "mappings and lists are nested deeper than any key is",
+    ),
+    (
+        "budget breached",
+        "this is too large or too intricate for a configuration",
     ),
     (
         "unknown anchor",

@@ -142,7 +142,7 @@ fn what_cannot_be_filled_in_has_its_place() {
         ),
         (
             "timeouts: { read: ${LONG} }",
-            "1:21: expected `,` or `}`; inside `{ }` and `[ ]` write `\"${NAME}\"` in quotes",
+            "1:20: expected `,` or `}`; inside `{ }` and `[ ]` write `\"${NAME}\"` in quotes",
         ),
         (
             "server: { threads: \"${SET}\" }",

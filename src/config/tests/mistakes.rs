@@ -200,7 +200,7 @@ fn a_function_lives_at_one_place() {
         ),
         (
             "functions: { a: { upstream: \"http://a\", mode: http, timeouts: { exec: 1s } } }",
-            format!("1:46: `functions.a.mode`: {only}\n1:70: `functions.a.timeouts.exec`: {only}"),
+            format!("1:47: `functions.a.mode`: {only}\n1:71: `functions.a.timeouts.exec`: {only}"),
         ),
         (
             "functions: { a: { process: cat, ready_path: ready } }",
