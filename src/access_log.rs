@@ -3,7 +3,7 @@
 //! The line of records has a length; when the disk cannot keep up, records are dropped and counted
 //! rather than calls held up.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -196,7 +196,7 @@ fn append_text(lines: &mut Vec<u8>, record: &Record) {
         path(record),
         record.status,
         function(record).unwrap_or("-"),
-        call_id(record).unwrap_or("-"),
+        Word(call_id(record).unwrap_or("-")),
         record.bytes_in,
         record.bytes_out,
         millis(record.duration),
@@ -211,6 +211,20 @@ fn append_text(lines: &mut Vec<u8>, record: &Record) {
     }
     lines.extend_from_slice(line.as_bytes());
     lines.push(b'\n');
+}
+
+/// A word that a caller chose: in quotes where it could pass for something else.
+struct Word<'a>(&'a str);
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\');
+        if self.0.bytes().all(plain) {
+            f.write_str(self.0)
+        } else {
+            write!(f, "{:?}", self.0)
+        }
+    }
 }
 
 fn timestamp(record: &Record) -> String {

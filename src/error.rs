@@ -4,7 +4,6 @@
 //! `{"error", "reason", "limit"?, "call_id"?}` with a sentence for people. What went wrong inside
 //! (addresses, files) stays in the log.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -40,8 +39,8 @@ pub enum Failure {
     ConnectFailed,
     /// The function broke the connection or answered something that is not HTTP.
     UpstreamFailed,
-    /// The function cannot be called now, in its provider's words.
-    NotReady(Arc<str>),
+    /// The function cannot be called now; why is in its status, for its owner's eyes only.
+    NotReady,
     /// The function did not become ready within this time.
     WaitTimeout(Duration),
     /// Too many calls wait for the function already.
@@ -70,7 +69,7 @@ impl Failure {
             | Self::ConnectTimeout(_)
             | Self::WaitTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectFailed | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
-            Self::NotReady(_) | Self::LineFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::LineFull(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoQueue => StatusCode::NOT_IMPLEMENTED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
@@ -91,7 +90,7 @@ impl Failure {
             Self::ConnectTimeout(_) => "connect_timeout",
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
-            Self::NotReady(_) => "not_ready",
+            Self::NotReady => "not_ready",
             Self::WaitTimeout(_) => "wait_timeout",
             Self::LineFull(_) => "line_full",
             Self::NoQueue => "no_queue",
@@ -117,7 +116,7 @@ impl Failure {
     /// Seconds after which another try makes sense (RFC 9110, section 10.2.3).
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NotReady(_) | Self::LineFull(_) | Self::WaitTimeout(_) => Some(1),
+            Self::NotReady | Self::LineFull(_) | Self::WaitTimeout(_) => Some(1),
             _ => None,
         }
     }
@@ -145,11 +144,15 @@ impl Failure {
             Self::ConnectTimeout(_) => {
                 format!("no connection to function {function} within {limit} (timeouts.upstream)")
             }
-            Self::ConnectFailed => format!("cannot connect to function {function}"),
+            Self::ConnectFailed => format!(
+                "cannot connect to function {function}; GET /system/functions may say why"
+            ),
             Self::UpstreamFailed => {
                 format!("function {function} broke off before its response was complete")
             }
-            Self::NotReady(why) => format!("function {function} is not ready: {why}"),
+            Self::NotReady => format!(
+                "function {function} cannot be called now; GET /system/functions says why"
+            ),
             Self::WaitTimeout(_) => {
                 format!("function {function} was not ready within {limit} (scale.wait.timeout)")
             }

@@ -14,9 +14,6 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Pingora logs every client that hangs up; what concerns the user we say ourselves.
-const LOG: &str = "info,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let sources = cli.sources();
@@ -30,7 +27,7 @@ fn main() -> ExitCode {
 }
 
 fn run(sources: Sources) -> ExitCode {
-    let filter = EnvFilter::new(sources.environment.raw("RUST_LOG").unwrap_or(LOG));
+    let filter = EnvFilter::new(sources.environment.raw("RUST_LOG").unwrap_or(server::LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     log.with_writer(io::stderr).with_target(false).init();
     let end = server::harden().map_err(server::StartError::Provider);

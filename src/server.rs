@@ -40,6 +40,11 @@ const MAX_TRIES: usize = 8;
 /// Longest wait for processes to end after the drain, beyond their own stop timeouts.
 const PROVIDER_END: Duration = Duration::from_secs(60);
 
+/// What goes to the log unless `RUST_LOG` says otherwise. Pingora logs every client that hangs up;
+/// what concerns the user we say ourselves.
+pub const LOG: &str =
+    "info,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
+
 /// Why the gateway did not start. Each is one clear line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {

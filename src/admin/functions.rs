@@ -88,6 +88,9 @@ fn describe(function: &Function, config: &Config) -> FunctionStatus {
         labels: declared.map_or_else(Default::default, |declared| declared.labels.clone()),
         annotations: declared
             .map_or_else(Default::default, |declared| declared.annotations.clone()),
-        problem: function.problem.as_deref().map(str::to_owned),
+        problem: function
+            .problem
+            .as_ref()
+            .map(|problem| problem.why.to_string()),
     }
 }

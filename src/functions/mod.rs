@@ -18,6 +18,7 @@ pub use resolver::Resolver;
 pub use snapshot::{Route, Snapshot, provider_upstream};
 
 use crate::config::Timeouts;
+use crate::error::Failure;
 use crate::function::FunctionName;
 use crate::metrics::FunctionMetrics;
 use crate::provider::{Hold, Replica};
@@ -33,11 +34,20 @@ pub struct Function {
     /// Where it can be called; empty while it starts or when it failed.
     pub replicas: Vec<Arc<Replica>>,
     /// Why it cannot be called, if that is known.
-    pub problem: Option<Arc<str>>,
+    pub problem: Option<Problem>,
     /// Limits of its calls.
     pub timeouts: Timeouts,
     /// What outlives the snapshot.
     pub live: Arc<Live>,
+}
+
+/// Why a function cannot be called.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// What its callers are told.
+    pub failure: Failure,
+    /// What its owner is told.
+    pub why: Arc<str>,
 }
 
 /// What a replica sees as path.

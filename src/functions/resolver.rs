@@ -35,7 +35,7 @@ pub enum Resolution {
 /// All names that are known.
 pub type Resolved = Arc<HashMap<String, Resolution>>;
 
-/// The background task that keeps [`Resolved`] up to date. Ends when the sender of `wanted` is
+/// The background task that keeps `Resolved` up to date. Ends when the sender of `wanted` is
 /// dropped.
 pub struct Resolver {
     wanted: watch::Receiver<BTreeSet<String>>,

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::resolver::{Resolution, Resolved, literal};
-use super::{Function, Gate, Live, OPEN, PathRule};
+use super::{Function, Gate, Live, OPEN, PathRule, Problem};
 use crate::config::{
     Config, Direct, PathPattern, Place, Provider, RemoteProvider, Timeouts, Upstream,
 };
+use crate::error::Failure;
 use crate::function::FunctionName;
 use crate::metrics::{Metrics, UNKNOWN};
 use crate::provider::{self, Address, FunctionView, Replica};
@@ -93,7 +94,7 @@ pub struct View {
 #[derive(Default)]
 struct Found {
     replicas: Vec<Arc<Replica>>,
-    problem: Option<Arc<str>>,
+    problem: Option<Problem>,
 }
 
 impl Workshop {
@@ -158,6 +159,10 @@ impl Workshop {
     /// Opens and shuts the gates, shows the replica counts, and forgets functions that have gone.
     fn settle(&mut self, functions: &BTreeMap<FunctionName, Arc<Function>>, view: &View) {
         for (name, function) in functions {
+            // Names that callers made up share one gate with the provider itself: it stays open.
+            if Arc::ptr_eq(&function.live, &self.unknown) {
+                continue;
+            }
             let provided = view.provider.get(name);
             let per_replica = view.config.functions.get(name).map_or_else(
                 || provided.and_then(|view| view.concurrency),
@@ -242,7 +247,7 @@ impl Making<'_> {
             }
             let (found, path) = match &config.provider {
                 Provider::Process(_) => (provided(function), PathRule::Trimmed),
-                Provider::Remote(remote) => self.remote(remote, &name.to_string()),
+                Provider::Remote(remote) => self.remote(remote, &called_as(name, remote)),
             };
             self.add(name, found, path, config.timeouts);
         }
@@ -318,7 +323,10 @@ impl Making<'_> {
         for upstream in upstreams {
             match self.addresses(&upstream.host) {
                 None => pending = true,
-                Some(Resolution::Failed(why)) => found.problem = Some(why),
+                Some(Resolution::Failed(why)) => {
+                    let failure = Failure::ConnectFailed;
+                    found.problem = Some(Problem { failure, why });
+                }
                 Some(Resolution::Addresses(addresses)) => {
                     for address in addresses {
                         found.replicas.push(self.replica(address, upstream));
@@ -376,13 +384,22 @@ pub fn hosts(view: &View) -> std::collections::BTreeSet<String> {
     if let Provider::Remote(remote) = &view.config.provider {
         hosts.insert(provider_upstream(remote).host);
         if let Some(direct) = &remote.direct {
-            let listed = view.provider.keys().map(ToString::to_string);
+            let listed = view.provider.keys().map(|name| called_as(name, remote));
             let names = listed.chain(view.adopted.iter().cloned());
             hosts.extend(names.map(|name| direct_host(direct, &remote.namespace, &name)));
         }
     }
     hosts.retain(|host| literal(host).is_none());
     hosts
+}
+
+/// The name of a listed function as its callers use it: where no namespace is known, bare.
+fn called_as(name: &FunctionName, remote: &RemoteProvider) -> String {
+    if remote.namespace.is_empty() {
+        name.name().to_owned()
+    } else {
+        name.to_string()
+    }
 }
 
 /// The host of a function that is called directly (wire.md section 2.4): `hello` with suffix
@@ -432,7 +449,10 @@ fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {
 fn provided(view: &FunctionView) -> Found {
     Found {
         replicas: view.replicas.clone(),
-        problem: view.problem.clone(),
+        problem: view.problem.clone().map(|why| Problem {
+            failure: Failure::NotReady,
+            why,
+        }),
     }
 }
 

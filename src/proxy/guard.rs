@@ -19,6 +19,10 @@ use super::Proxy;
 use super::upstream::limit;
 use crate::gateway::Gateway;
 
+/// Requests on one connection: no limit in practice, but Pingora counts down from it, and so a new
+/// connection can be told from a kept one.
+const REUSES: u32 = u32::MAX;
+
 tokio::task_local! {
     /// Set once the head of the request that this task serves has been read.
     static HEAD_READ: Arc<AtomicBool>;
@@ -44,9 +48,10 @@ impl Guard {
     pub fn new(
         inner: HttpProxy<Proxy>,
         gateway: Arc<Gateway>,
-        options: HttpServerOptions,
+        mut options: HttpServerOptions,
         max_connections: usize,
     ) -> Self {
+        options.keepalive_request_limit = Some(REUSES);
         Self {
             inner: Arc::new(inner),
             gateway,
@@ -56,11 +61,15 @@ impl Guard {
         }
     }
 
-    /// Longest wait for a head. A kept connection may be idle first, and the two cannot be told
-    /// apart from here, so it is the sum of both limits.
-    fn head_deadline(&self) -> Option<Duration> {
+    /// Longest wait for a head. A kept connection may be idle first, and where that ends cannot be
+    /// seen from here, so it is the sum of both limits.
+    fn head_deadline(&self, session: &ServerSession) -> Option<Duration> {
         let timeouts = self.gateway.registry.current().config.timeouts;
-        Some(limit(timeouts.read)? + limit(timeouts.idle)?)
+        let read = limit(timeouts.read)?;
+        if session.get_keepalive_reuses_remaining() == Some(REUSES) {
+            return Some(read);
+        }
+        Some(read + limit(timeouts.idle)?)
     }
 }
 
@@ -75,7 +84,7 @@ impl HttpServerApp for Guard {
             self.gateway.metrics.connections_refused.inc();
             return None;
         };
-        let deadline = self.head_deadline();
+        let deadline = self.head_deadline(&session);
         let (false, Some(deadline)) = (session.is_http2(), deadline) else {
             return self.inner.process_new_http(session, shutdown).await;
         };

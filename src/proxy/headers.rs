@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use ipnet::IpNet;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -19,6 +19,13 @@ pub const START_TIME: &str = "X-Start-Time";
 pub const FORWARDED_FOR: &str = "X-Forwarded-For";
 /// The host the client asked for.
 pub const FORWARDED_HOST: &str = "X-Forwarded-Host";
+
+/// Concern one connection, named in `Connection` or not.
+const HOP_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+];
 
 /// Longest call id taken from a client, in bytes: it goes into logs and function environments.
 const MAX_CALL_ID: usize = 256;
@@ -67,7 +74,7 @@ pub fn forward(
     authority: &HeaderValue,
 ) -> Result<()> {
     let trusted = client.is_some_and(|client| trusted.iter().any(|net| net.contains(&client)));
-    let host = request.headers.get(http::header::HOST);
+    let host = request.headers.get(header::HOST);
     let host = host.filter(|host| !host.is_empty()).cloned();
     let keep = trusted
         && request
@@ -84,14 +91,29 @@ pub fn forward(
         }
         request.insert_header(FORWARDED_FOR, value)?;
     }
-    request.insert_header(http::header::HOST, authority.clone())
+    request.insert_header(header::HOST, authority.clone())
 }
 
-/// Headers for the client. A function's own `X-Call-Id` or `X-Start-Time` wins; headers that only
-/// concern the connection to the function stay here (RFC 9110, section 7.6.1).
+/// Takes out what only concerns the connection to the function (RFC 9110, section 7.6.1).
+pub fn strip_hop_headers(response: &mut ResponseHeader) {
+    if let Some(named) = response.headers.get(header::CONNECTION).cloned() {
+        let tokens = named.as_bytes().split(|byte| *byte == b',');
+        for token in tokens.map(<[u8]>::trim_ascii) {
+            // `Upgrade` belongs to the answer to an upgrade, which is passed on as a whole.
+            if !token.eq_ignore_ascii_case(b"upgrade")
+                && let Ok(name) = HeaderName::from_bytes(token)
+            {
+                response.remove_header(&name);
+            }
+        }
+    }
+    for name in HOP_HEADERS {
+        response.remove_header(&name);
+    }
+}
+
+/// Headers for the client. A function's own `X-Call-Id` or `X-Start-Time` wins.
 pub fn finish_response(response: &mut ResponseHeader, identity: &CallIdentity) -> Result<()> {
-    response.remove_header("Keep-Alive");
-    response.remove_header("Proxy-Connection");
     if !response.headers.contains_key(CALL_ID) {
         response.insert_header(CALL_ID, identity.id.clone())?;
     }
@@ -228,14 +250,29 @@ mod tests {
     }
 
     #[test]
-    fn a_functions_own_identity_wins_and_hop_headers_stay() {
+    fn hop_headers_stay_behind() {
+        let mut response = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in [
+            ("Connection", "keep-alive, X-Named"),
+            ("X-Named", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Authenticate", "Basic"),
+            ("X-Kept", "1"),
+        ] {
+            response.insert_header(name, value).unwrap();
+        }
+        strip_hop_headers(&mut response);
+        let left: Vec<_> = response.headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["connection", "x-kept"]);
+    }
+
+    #[test]
+    fn a_functions_own_identity_wins() {
         let identity = CallIdentity::of(&HeaderMap::new(), SystemTime::now());
         let mut response = ResponseHeader::build(200, None).unwrap();
         response.insert_header(CALL_ID, "own").unwrap();
-        response.insert_header("Keep-Alive", "timeout=5").unwrap();
         finish_response(&mut response, &identity).unwrap();
         assert_eq!(response.headers.get(CALL_ID).unwrap(), "own");
         assert_eq!(response.headers.get(START_TIME), Some(&identity.start_time));
-        assert!(!response.headers.contains_key("keep-alive"));
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, Version, header};
+use http::{HeaderValue, Method, Version, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
@@ -214,6 +214,7 @@ impl ProxyHttp for Proxy {
         response: &mut ResponseHeader,
         call: &mut Call,
     ) -> Result<()> {
+        headers::strip_hop_headers(response);
         match &call.identity {
             Some(identity) => headers::finish_response(response, identity),
             None => Ok(()),
@@ -230,6 +231,8 @@ impl ProxyHttp for Proxy {
         tracing::debug!(function = call.function_name(), %error, "call failed");
         let unheard = matches!(failure, Failure::ClientGone | Failure::WriteTimeout(_));
         let mut error_code = 0;
+        // Pingora closes the connection after a failed call; the client is told.
+        session.set_keepalive(None);
         if !unheard && !answered(session) && respond(session, call, &failure).await.is_ok() {
             error_code = failure.status().as_u16();
         }
@@ -427,8 +430,7 @@ impl Proxy {
             && admin::admitted(&self.gateway, &session.req_header().headers, path)
         {
             let function = Arc::clone(fallback);
-            let refused = || Failure::NotReady(unreachable_provider(&function));
-            call.lease = Some(function.try_lease(None).ok_or_else(refused)?);
+            call.lease = Some(function.try_lease(None).ok_or(Failure::ConnectFailed)?);
             call.stream = path == "/system/logs";
             call.target = Target::Provider { function, template };
             return Ok(Routed::Upstream);
@@ -521,6 +523,13 @@ fn check(session: &mut Session) -> Result<(), Failure> {
     if !request.raw_path_is_utf8() {
         return Err(Failure::BadRequest("the path is not percent-encoded UTF-8"));
     }
+    if request.raw_path().first() != Some(&b'/') {
+        to_origin_form(request)?;
+    }
+    let host = request.headers.get(header::HOST);
+    if host.is_some_and(|host| !host.as_bytes().iter().all(is_host_byte)) {
+        return Err(Failure::BadRequest("the Host header is not a host"));
+    }
     let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
     if let (Some(first), Some(_)) = (lengths.next(), lengths.next()) {
         // Equal ones, or the parser would have refused them: one is enough for the function.
@@ -530,6 +539,40 @@ fn check(session: &mut Session) -> Result<(), Failure> {
             .map_err(|_| Failure::Internal)?;
     }
     Ok(())
+}
+
+/// Turns `GET http://host/path` into `GET /path` for that host, which is what it means (RFC 9112,
+/// section 3.2.2). No other form but the path itself is for a gateway.
+fn to_origin_form(request: &mut RequestHeader) -> Result<(), Failure> {
+    const NO_PATH: Failure = Failure::BadRequest("the request target is not a path");
+    let target = request.raw_path();
+    let is_http = |scheme: &&[u8]| {
+        let start = target.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    let schemes = [&b"http://"[..], b"https://"];
+    let scheme = schemes
+        .iter()
+        .find(|scheme| is_http(scheme))
+        .ok_or(NO_PATH)?;
+    let rest = &target[scheme.len()..];
+    let end = rest.iter().position(|byte| b"/?".contains(byte));
+    let host = HeaderValue::from_bytes(&rest[..end.unwrap_or(rest.len())]).map_err(|_| NO_PATH)?;
+    // Pingora keeps the path of such a target apart.
+    let path = request
+        .uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
+    let path = path.to_owned();
+    request.set_raw_path(path.as_bytes()).map_err(|_| NO_PATH)?;
+    request
+        .insert_header(header::HOST, host)
+        .map_err(|_| NO_PATH)
+}
+
+/// What a host and port can consist of (RFC 3986, section 3.2.2).
+fn is_host_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
 }
 
 /// The first of the own host and path rules that fits. Rules without a host never hide the
@@ -610,13 +653,6 @@ fn rewrite_path(
     }
     path.extend_from_slice(tail);
     request.set_raw_path(&path)
-}
-
-fn unreachable_provider(provider: &Function) -> Arc<str> {
-    provider
-        .problem
-        .clone()
-        .unwrap_or_else(|| Arc::from("its address is not known yet"))
 }
 
 fn answered(session: &Session) -> bool {

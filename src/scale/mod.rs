@@ -17,7 +17,7 @@ use crate::provider::Replica;
 ///
 /// # Errors
 ///
-/// [`Failure::NotReady`] when the provider says why the function cannot be called,
+/// The function's own [`Problem`](crate::functions::Problem) when it is known that it cannot be called,
 /// [`Failure::NoFunction`] when it was deleted meanwhile, [`Failure::LineFull`] and
 /// [`Failure::WaitTimeout`] when the wait is over.
 pub async fn acquire(
@@ -45,7 +45,7 @@ pub async fn acquire(
             return Ok(lease);
         }
         if let (true, Some(problem)) = (newest.replicas.is_empty(), &newest.problem) {
-            return Err(Failure::NotReady(Arc::clone(problem)));
+            return Err(problem.failure.clone());
         }
         if timeout_at(deadline, turn).await.is_err() {
             return Err(Failure::WaitTimeout(wait.timeout));

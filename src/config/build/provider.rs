@@ -137,7 +137,10 @@ impl Reader<'_> {
             && enabled
             && !suffix.starts_with(namespace)
         {
-            let why = format!("must begin with the namespace, `{namespace}`");
+            let why = format!(
+                "must begin with the namespace `{namespace}` (`provider.namespace`, in the \
+                 environment `function_namespace`)"
+            );
             self.refuse(scalar.origin, "provider.direct.suffix", &why);
         }
         enabled.then_some(Direct { suffix })

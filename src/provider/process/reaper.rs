@@ -2,7 +2,7 @@
 //!
 //! It holds one end of a pipe whose other end only the gateway holds. When the gateway ends, even
 //! by `kill -9`, the pipe closes; then the reaper kills every process group that the
-//! [ledger](super::ledger) of the runtime directory still names, removes the directory and exits.
+//! ledger of the runtime directory still names, removes the directory and exits.
 //!
 //! A process that left its group on purpose (`setsid`) escapes; only a cgroup or a process
 //! namespace would hold it.

@@ -37,12 +37,17 @@ pub(super) struct Host {
     pub stop: watch::Sender<bool>,
 }
 
+/// Crashes in a row that callers wait out: the restart follows within some tenths of a second.
+const MISHAPS: u32 = 2;
+
 /// How a copy is, now.
 #[derive(Clone, Debug)]
 pub(super) struct Condition {
     pub status: ReplicaStatus,
     /// Set while it takes calls.
     pub replica: Option<Arc<Replica>>,
+    /// Whether callers had better wait: it crashed, and the restart is near.
+    pub mishap: bool,
 }
 
 /// The wish for a copy; dropping it withdraws the wish.
@@ -68,7 +73,11 @@ impl Slot {
             problem: None,
         };
         let replica = None;
-        let (condition, seen) = watch::channel(Condition { status, replica });
+        let (condition, seen) = watch::channel(Condition {
+            status,
+            replica,
+            mishap: false,
+        });
         let (wanted, wish) = watch::channel(());
         let task = Task {
             stop: host.stop.subscribe(),
@@ -131,11 +140,13 @@ impl Task {
             let restart = backoff.failures();
             let problem = format!("{problem}; restart {restart} follows in {seconds:.1} s");
             tracing::warn!(instance = %self.instance, problem, "a function failed");
+            let mishap = restart <= MISHAPS && !ready_for.is_zero();
             self.report(|condition| {
                 condition.status.state = State::Failed;
                 condition.status.pid = None;
                 condition.status.restarts += 1;
                 condition.status.problem = Some(problem.into());
+                condition.mishap = mishap;
             });
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}

@@ -253,7 +253,7 @@ impl Function {
             desired,
             available,
             concurrency: concurrency.map(|calls| calls.get().saturating_mul(room)),
-            problem: self.problem(),
+            problem: self.problem(|condition| !condition.mishap),
         }
     }
 
@@ -264,15 +264,17 @@ impl Function {
                 .flat_map(Revision::conditions)
                 .map(|condition| condition.status)
                 .collect(),
-            problem: self.problem(),
+            problem: self.problem(|_| true),
             logs: Arc::clone(&self.logs),
         }
     }
 
-    fn problem(&self) -> Option<Arc<str>> {
+    /// What is wrong with the first copy that counts.
+    fn problem(&self, counts: impl Fn(&Condition) -> bool) -> Option<Arc<str>> {
         let of = |revision: &Revision| {
-            let mut conditions = revision.conditions().into_iter();
-            conditions.find_map(|condition| condition.status.problem)
+            let conditions = revision.conditions().into_iter();
+            let mut counted = conditions.filter(&counts);
+            counted.find_map(|condition| condition.status.problem)
         };
         let new = |problem| format!("the new revision does not start: {problem}").into();
         let next = self.next.as_ref().and_then(of).map(new);

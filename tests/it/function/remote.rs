@@ -130,31 +130,6 @@ fn what_the_caller_may_not_do_does_not_reach_the_provider() {
 }
 
 #[test]
-fn the_list_carries_the_gateways_own_counts() {
-    let provider = Provider::with(&["fig", "date"]);
-    let gateway = Gateway::start(&provider.selected());
-    for _ in 0..3 {
-        gateway.get("/function/fig").assert_status(200);
-    }
-    let list = gateway
-        .admin("GET", "/system/functions", "")
-        .assert_status(200);
-    assert!(list.header("Content-Type").starts_with("application/json"));
-    let list = list.json();
-    let fig = list
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|entry| entry["name"] == "fig")
-        .unwrap();
-    assert_eq!(fig["invocationCount"].as_f64(), Some(3.0), "{fig}");
-    assert_eq!(
-        (fig["image"].as_str(), fig["labels"]["tier"].as_str()),
-        (Some("example.org/fig:1"), Some("test"))
-    );
-}
-
-#[test]
 fn info_tells_of_both() {
     let provider = Provider::with(&[]);
     let gateway = Gateway::start(&provider.selected());

@@ -204,6 +204,10 @@ fn calls_go_to_the_upstream_with_the_fewest_in_flight() {
     };
     for _ in 0..6 {
         gateway.get("/function/fig").assert_status(200);
+        // The client has its answer a moment before the gateway is done with the call.
+        crate::harness::eventually("only the held call is in flight", || {
+            gateway.metric("gateway_function_invocation_inflight", &[]) == Some(1.0)
+        });
     }
     assert_eq!(
         (busy_one.requests().len(), idle_one.requests().len()),

@@ -71,24 +71,6 @@ fn one_byte_is_enough_to_be_passed_on() {
 }
 
 #[test]
-fn a_response_with_a_length_is_not_held_either() {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        exchange.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
-        wait.wait();
-        exchange.send("later");
-    });
-    let gateway = Gateway::start(&upstream.declared("fig"));
-    let mut connection = gateway.connect();
-    connection.send_head("GET", "/function/fig", &[]);
-    connection.head();
-    assert_eq!(connection.wire.read_exact(5).unwrap(), b"first");
-    valve.open_once();
-    assert_eq!(connection.wire.read_exact(5).unwrap(), b"later");
-}
-
-#[test]
 fn a_piece_of_the_request_reaches_the_function_before_the_next_one_is_sent() {
     let upstream = Upstream::streaming(|exchange| {
         exchange.begin(200, &[]);

@@ -181,7 +181,7 @@ fn an_upstream_that_does_not_accept_ends_within_the_limit() {
     let response = gateway.get("/function/fig");
     match response.status {
         502 => response.assert_error(502, "connect_failed"),
-        _ => response.assert_error(504, "upstream_timeout"),
+        _ => response.assert_error(504, "connect_timeout"),
     };
 }
 

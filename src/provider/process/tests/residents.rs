@@ -39,7 +39,7 @@ async fn the_port_is_in_the_environment_and_the_arguments() {
 }
 
 #[tokio::test]
-async fn a_crash_is_told_at_once_and_healed() {
+async fn a_crash_is_told_to_its_owner_and_healed_while_callers_wait() {
     let running = Running::with(server());
     let view = running.view(|view| view.available == 1).await;
     let first = Arc::clone(&view.replicas[0]);
@@ -49,7 +49,8 @@ async fn a_crash_is_told_at_once_and_healed() {
 
     let view = running.view(|view| view.replicas.is_empty()).await;
     assert!(first.hold().is_none());
-    let problem = view.problem.unwrap();
+    assert_eq!(view.problem, None, "a reason to refuse calls");
+    let problem = running.status().problem.clone().unwrap();
     assert!(problem.contains("was killed by signal 9"), "{problem}");
     let view = running.view(|view| view.available == 1).await;
     assert!(view.problem.is_none());
