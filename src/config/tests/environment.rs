@@ -1,20 +1,18 @@
-//! The environment variables of wire.md section 7.1, and who wins over whom.
-
-use std::fs;
+//! The environment variables of wire.md section 7.1, each of them, valid and invalid.
 
 use serde_json::{Value, json};
 
-use super::super::load::load;
-use super::super::{Provider, Sources};
-use super::{Flags, config, config_with, read, refusal, shown};
+use super::super::Provider;
+use super::{Flags, REMOTE, config, config_with, read, refusal, shown};
 
-const REMOTE: (&str, &str) = ("functions_provider_url", "http://p:8081/");
+/// Variables, the key they set, and its value.
+type Case<'a> = (Vec<(&'a str, &'a str)>, &'a str, Value);
 
 #[test]
 fn every_variable_sets_its_key() {
     let nats = [("faas_nats_address", "n"), ("faas_nats_port", "4222")];
     let prometheus = json!({ "host": "p", "port": 1 });
-    let table: Vec<(Vec<(&str, &str)>, &str, Value)> = vec![
+    let table: Vec<Case> = vec![
         (vec![("read_timeout", "5")], "timeouts.read", json!("5s")),
         (vec![("write_timeout", "2m")], "timeouts.write", json!("2m")),
         (
@@ -289,7 +287,8 @@ fn an_invalid_value_is_refused_with_the_name_of_its_variable() {
                 ("direct_functions", "true"),
                 ("direct_functions_suffix", "x"),
             ],
-            "direct_functions_suffix`: must begin with the namespace, `fn`".to_owned(),
+            "direct_functions_suffix`: must begin with the namespace `fn` (`provider.namespace`, in \
+             the environment `function_namespace`)".to_owned(),
         ),
     ] {
         let line = refusal("", &variables, &Flags::default());
@@ -370,151 +369,4 @@ fn what_has_no_effect_is_told() {
         let loaded = read("", &variables, &Flags::default()).ok().unwrap();
         assert_eq!(loaded.warnings, expected, "{variables:?}");
     }
-}
-
-#[test]
-fn the_file_warns_of_what_it_cannot_do() {
-    let text = "\
-queue: { workers: 3 }
-ui: { store: /s.json }
-admin: { basic_auth: { enabled: false } }
-server: { listen: \"127.0.0.1:1\" }
-routes: [{ function: later }]
-";
-    let loaded = read(text, &[], &Flags::default()).ok().unwrap();
-    assert_eq!(
-        loaded.warnings,
-        [
-            "g.yaml: accepted, but not active in this version: queue, ui.store",
-            "g.yaml:5:22: `routes.0.function`: no function `later` is declared, calls fail until \
-             it is deployed",
-        ]
-    );
-}
-
-#[test]
-fn the_later_of_file_variable_and_flag_wins() {
-    let file = "server: { listen: \"127.0.0.1:1\", upstream_keepalive: 1, threads: 1 }\n\
-                timeouts: { read: 1s, write: 1s }\nprovider: { state_dir: /file }\n";
-    let variables = [
-        ("read_timeout", "2"),
-        ("max_idle_conns", "2"),
-        ("write_timeout", "-5"),
-    ];
-    let flags = Flags {
-        listen: Some("127.0.0.1:3".to_owned()),
-        metrics: Some("127.0.0.1:4".to_owned()),
-        threads: Some("3".to_owned()),
-        state_dir: Some("/flag".to_owned()),
-    };
-    let config = read(file, &variables, &flags).ok().unwrap().config;
-    for (key, expected) in [
-        ("server.listen", json!("127.0.0.1:3")),
-        ("server.metrics", json!("127.0.0.1:4")),
-        ("server.threads", json!(3)),
-        ("server.upstream_keepalive", json!(2)),
-        ("timeouts.read", json!("2s")),
-        ("timeouts.write", json!("1s")),
-        ("timeouts.upstream", json!("8s")),
-        ("provider.state_dir", json!("/flag")),
-        (
-            "admin.basic_auth.user_file",
-            json!("/flag/auth/basic-auth-user"),
-        ),
-    ] {
-        assert_eq!(shown(&config, key), expected, "{key}");
-    }
-}
-
-#[test]
-fn a_provider_in_the_environment_overrules_a_file_of_processes() {
-    let file = "provider: { kind: process, namespaces: [a] }\nfunctions:\n  \
-                f: { process: cat }\n  g: { upstream: \"http://g\" }\n";
-    let loaded = read(file, &[REMOTE], &Flags::default()).ok().unwrap();
-    assert!(matches!(loaded.config.provider, Provider::Remote(_)));
-    let names: Vec<String> = loaded
-        .config
-        .functions
-        .keys()
-        .map(ToString::to_string)
-        .collect();
-    assert_eq!(names, ["g"]);
-    assert_eq!(
-        loaded.warnings,
-        [
-            "g.yaml:1:41: `provider.namespaces` has no effect: `provider.kind` must be `process` \
-             for it",
-            "g.yaml:3:17: `functions.f.process` has no effect: the remote provider cannot run it, \
-             `provider.kind` must be `process`",
-        ]
-    );
-}
-
-#[test]
-fn a_wrong_flag_is_named() {
-    let flags = Flags {
-        listen: Some(":8080".to_owned()),
-        threads: Some("no".to_owned()),
-        ..Flags::default()
-    };
-    assert_eq!(
-        refusal("version: 2", &[], &flags),
-        "1:10: `version`: this gateway knows version 1 only\n\
-         flag `--listen`: `:8080` has no address before its port, write `0.0.0.0:8080`\n\
-         flag `--threads`: `no` is not a number of threads, write `auto` or at least 1"
-    );
-    let flags = Flags {
-        metrics: Some("0.0.0.0:8080".to_owned()),
-        ..Flags::default()
-    };
-    assert_eq!(
-        refusal("", &[], &flags),
-        "flag `--metrics`: port 8080 is that of `server.listen`, too, give each its own"
-    );
-}
-
-#[test]
-fn credentials_are_named_only_by_who_names_both_files() {
-    let named = |text: &str, variables: &[(&str, &str)]| {
-        config_with(text, variables).admin.basic_auth.unwrap().named
-    };
-    assert!(!named("", &[]));
-    assert!(!named("admin: { basic_auth: { enabled: true } }", &[]));
-    assert!(named(
-        "admin: { basic_auth: { user_file: /u, password_file: /p } }",
-        &[]
-    ));
-    assert!(named("", &[("secret_mount_path", "/s")]));
-}
-
-#[test]
-fn a_file_is_read_whole_and_a_missing_one_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("g.yaml");
-    let sources = Sources {
-        file: Some(path.clone()),
-        ..Sources::default()
-    };
-    let line = load(&sources).err().unwrap().to_string();
-    let expected = format!(
-        "reading {}: No such file or directory (os error 2)",
-        path.display()
-    );
-    assert_eq!(line, expected);
-
-    fs::write(&path, "timeouts: { raed: 1 }").unwrap();
-    let line = load(&sources).err().unwrap().to_string();
-    let expected = "1:13: unknown key `raed` in `timeouts`, did you mean `read`?";
-    assert_eq!(line, format!("{}:{expected}", path.display()));
-
-    fs::write(&path, b"ui: { store: \xff }").unwrap();
-    let line = load(&sources).err().unwrap().to_string();
-    let expected = "stream did not contain valid UTF-8";
-    assert_eq!(line, format!("reading {}: {expected}", path.display()));
-
-    let text = "timeouts: { read: 3 } # as it was written\n";
-    fs::write(&path, text).unwrap();
-    let loaded = load(&sources).ok().unwrap();
-    assert_eq!((loaded.file, &*loaded.text), (Some(path), text));
-    assert_eq!(loaded.config.timeouts.read.as_secs(), 3);
 }

@@ -269,7 +269,8 @@ fn a_provider_has_only_what_its_kind_has() {
         ),
         (
             "provider: { url: \"http://a\", namespace: fn, direct: { enabled: true, suffix: x } }",
-            "1:78: `provider.direct.suffix`: must begin with the namespace, `fn`",
+            "1:78: `provider.direct.suffix`: must begin with the namespace `fn` \
+             (`provider.namespace`, in the environment `function_namespace`)",
         ),
         (
             "admin: { basic_auth: { user_file: /u } }",

@@ -15,7 +15,12 @@ mod garbage;
 mod mistakes;
 mod secrets;
 mod shipped;
+mod sources;
 mod syntax;
+mod values;
+
+/// A provider elsewhere, as the environment of an OpenFaaS installation names it.
+const REMOTE: (&str, &str) = ("functions_provider_url", "http://p:8081/");
 
 /// Reads a text as if it stood in `g.yaml`.
 fn read(text: &str, variables: &[(&str, &str)], flags: &Flags) -> Result<Loaded, Error> {
