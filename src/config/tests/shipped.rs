@@ -1,11 +1,14 @@
 //! The files in `conf/`: they are good, they are complete, and what they say of defaults is true.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+use super::super::Sources;
 use super::super::build::INACTIVE;
 use super::super::diff::diff;
+use super::super::load::load;
 use super::super::schema::schema;
 use super::{Flags, config, read};
 
@@ -80,6 +83,13 @@ fn all_files_are_good_and_warn_of_nothing() {
     }
     let (remote, _) = uncomment(REMOTE);
     config(&remote);
+}
+
+#[test]
+fn the_sample_is_the_file_that_is_read_unless_another_is_named() {
+    let loaded = load(&Sources::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(loaded.file.as_deref(), Some(Path::new("conf/gateway.yaml")));
+    assert_eq!(loaded.text, GATEWAY);
 }
 
 #[test]
