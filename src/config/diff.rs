@@ -29,9 +29,10 @@ pub struct Change {
     pub key: String,
     /// When it takes effect.
     pub effect: Effect,
-    /// The old value, secrets masked; `None`: it was not there.
+    /// The old value, secrets masked, empty for a part with keys of its own; `None`: it was not
+    /// there.
     pub from: Option<String>,
-    /// The new value, secrets masked; `None`: it is gone.
+    /// The new value in the same way; `None`: it is gone.
     pub to: Option<String>,
 }
 
@@ -55,6 +56,8 @@ pub fn diff(old: &Config, new: &Config) -> Vec<Change> {
         Some(new.view()),
         &mut changes,
     );
+    leave_out_inherited(&mut changes);
+    restart_with_the_kind(&mut changes);
     changes
 }
 
@@ -65,7 +68,9 @@ impl fmt::Display for Change {
         match (&self.from, &self.to) {
             (Some(from), Some(to)) if from == to => write!(f, "{key}: changed, stays hidden")?,
             (Some(from), Some(to)) => write!(f, "{key}: {from} -> {to}")?,
+            (None, Some(to)) if to.is_empty() => write!(f, "{key}: added")?,
             (None, Some(to)) => write!(f, "{key}: added, {to}")?,
+            (Some(from), None) if from.is_empty() => write!(f, "{key}: removed")?,
             (Some(from), None) => write!(f, "{key}: removed, was {from}")?,
             (None, None) => write!(f, "{key}")?,
         }
@@ -127,7 +132,10 @@ impl<'a> View<'a> {
 
     fn text(self) -> String {
         match self.masked {
-            Value::String(text) => text.clone(),
+            Value::Object(_) => String::new(),
+            Value::String(text) if !text.is_empty() && !text.contains(char::is_control) => {
+                text.clone()
+            }
             other => other.to_string(),
         }
     }
@@ -163,6 +171,35 @@ fn compare(
             from: old.map(View::text),
             to: new.map(View::text),
         });
+    }
+}
+
+/// One limit for all functions is one change, not one for each of them.
+fn leave_out_inherited(changes: &mut Vec<Change>) {
+    let global: Vec<Change> = changes
+        .iter()
+        .filter(|change| change.key.starts_with("timeouts."))
+        .cloned()
+        .collect();
+    changes.retain(|change| {
+        let follows = |global: &Change| {
+            change.key.starts_with("functions.")
+                && change.key.ends_with(&format!(".{}", global.key))
+                && (&change.from, &change.to) == (&global.from, &global.to)
+        };
+        !global.iter().any(follows)
+    });
+}
+
+/// Another kind of provider is a restart, and then so is everything it needs.
+fn restart_with_the_kind(changes: &mut [Change]) {
+    if !changes.iter().any(|change| change.key == "provider.kind") {
+        return;
+    }
+    for change in changes {
+        if change.key.starts_with("provider.") {
+            change.effect = Effect::Restart;
+        }
     }
 }
 

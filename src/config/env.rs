@@ -4,6 +4,7 @@
 //! environment is read in this module only.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
@@ -73,10 +74,13 @@ impl Environment {
         let origin = Origin::Variable(name);
         let text = self.get(name)?;
         let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-        let signed_integer = unsigned != text && !unsigned.contains(char::is_alphabetic);
-        let read = parse_duration(unsigned).filter(|value| !signed_integer || value.is_zero());
+        let negative = text.starts_with('-');
+        let integer = !unsigned.contains(char::is_alphabetic);
+        // A negative duration is no limit, a negative integer is not a duration at all.
+        let read =
+            parse_duration(unsigned).filter(|value| !(negative && integer) || value.is_zero());
         match read {
-            Some(_) if text.starts_with('-') => Some(Scalar::new("0s", origin)),
+            Some(_) if negative => Some(Scalar::new("0s", origin)),
             Some(duration) => Some(Scalar::new(format_duration(duration), origin)),
             None => {
                 notes.warn(
@@ -231,7 +235,7 @@ fn queue(file: &mut File, environment: &Environment, notes: &mut Notes) {
         (None, Some(_)) => return notes.warn(Origin::Variable(port), without(address)),
     };
     let origin = Origin::Variable(port);
-    if let Err(why) = u16::read(number) {
+    if let Err(why) = NonZeroU16::read(number) {
         return notes.refuse(origin, format!("`{number}` {why}"));
     }
     let queue = file.queue.get_or_insert_default();

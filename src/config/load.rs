@@ -76,15 +76,25 @@ pub enum Error {
 /// Reads all sources and checks them as a whole.
 pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     let (path, text) = read(sources.file.as_deref())?;
+    assemble(path, text, &sources.environment, &sources.flags)
+}
+
+/// The same from a text that was read already; `path` only names it.
+pub(super) fn assemble(
+    path: Option<PathBuf>,
+    text: String,
+    environment: &Environment,
+    flags: &Flags,
+) -> Result<Loaded, Error> {
     let invalid = |problems: &[Problem]| {
         let line = |problem: &Problem| problem.line(path.as_deref());
         Error::Invalid(problems.iter().map(line).collect())
     };
     let mut file = file::parse(&text).map_err(|problem| invalid(&[problem]))?;
     let mut notes = Notes::default();
-    overlay(&mut file, &sources.environment, &mut notes);
-    sources.flags.overlay(&mut file);
-    let config = build(file, &sources.environment, &mut notes);
+    overlay(&mut file, environment, &mut notes);
+    flags.overlay(&mut file);
+    let config = build(file, environment, &mut notes);
     if !notes.problems.is_empty() {
         notes.problems.sort_by_key(Problem::order);
         return Err(invalid(&notes.problems));

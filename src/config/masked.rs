@@ -1,13 +1,14 @@
 //! The effective configuration as a tree, in the shape and the words of the file.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use http::Uri;
 use serde_json::{Map, Value, json};
 
 use super::{
     Admin, Config, Function, LogOutput, PathPattern, Place, Process, Provider, Queue, QueueKind,
-    Scale, Server, Timeouts, Upstream, function_key,
+    RemoteProvider, Scale, Server, Timeouts, Upstream, function_key,
 };
 use crate::duration::{format_duration, format_size};
 
@@ -46,6 +47,24 @@ pub(super) fn plain(config: &Config) -> Value {
     })
 }
 
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config {}", masked(self))
+    }
+}
+
+/// Shows everything but users and passwords in the addresses.
+impl fmt::Debug for RemoteProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteProvider")
+            .field("url", &without_users(&self.url.to_string()))
+            .field("logs_url", &without_users(&self.logs_url.to_string()))
+            .field("namespace", &self.namespace)
+            .field("direct", &self.direct)
+            .finish()
+    }
+}
+
 /// Walks the tree with the dotted key of each place.
 fn mask(value: &mut Value, key: &mut String, config: &Config) {
     if config.from_files.contains(key.as_str()) {
@@ -68,7 +87,7 @@ fn mask(value: &mut Value, key: &mut String, config: &Config) {
                 below(child, key, &index.to_string(), config);
             }
         }
-        Value::String(text) => mask_user(text),
+        Value::String(text) => *text = without_users(text),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
@@ -83,17 +102,28 @@ fn below(child: &mut Value, key: &mut String, name: &str, config: &Config) {
     key.truncate(length);
 }
 
-/// `http://user:password@host` keeps its host only (RFC 3986, section 3.2.1).
-fn mask_user(text: &mut String) {
-    let Some(start) = text.find("://").map(|at| at + 3) else {
-        return;
-    };
-    let length = text[start..]
-        .find(['/', '?', '#'])
-        .unwrap_or(text.len() - start);
-    if let Some(user) = text[start..start + length].rfind('@') {
-        text.replace_range(start..start + user, MASK);
+/// The text with every `http://user:password@host` in it keeping its host only (RFC 3986, section
+/// 3.2.1).
+pub(super) fn without_users(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://").map(|at| at + 3) {
+        let ends = |c: char| matches!(c, '/' | '?' | '#' | '"' | '\'') || c.is_whitespace();
+        let end = rest[start..]
+            .find(ends)
+            .map_or(rest.len(), |length| start + length);
+        shown.push_str(&rest[..start]);
+        match rest[start..end].rfind('@') {
+            Some(at) => {
+                shown.push_str(MASK);
+                shown.push_str(&rest[start + at..end]);
+            }
+            None => shown.push_str(&rest[start..end]),
+        }
+        rest = &rest[end..];
     }
+    shown.push_str(rest);
+    shown
 }
 
 fn server(server: &Server) -> Value {
@@ -283,8 +313,8 @@ fn strings<T: ToString>(items: &[T]) -> Vec<String> {
 }
 
 /// As it is written in the file.
-impl std::fmt::Display for Upstream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             host,
             port,

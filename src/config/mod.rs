@@ -14,6 +14,9 @@ mod masked;
 mod problem;
 pub mod schema;
 mod suggest;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;
 mod value;
 pub mod watch;
 
@@ -31,8 +34,8 @@ pub use masked::masked;
 
 use crate::function::FunctionName;
 
-/// Everything the gateway was told, valid.
-#[derive(Clone, Debug, PartialEq)]
+/// Everything the gateway was told, valid. Its `Debug` shows what [`masked()`] shows.
+#[derive(Clone, PartialEq)]
 pub struct Config {
     /// Listeners, threads and limits. Changes take effect after a restart, except where noted.
     pub server: Server,
@@ -194,7 +197,7 @@ pub struct Image {
 }
 
 /// A provider at the other end of HTTP.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct RemoteProvider {
     /// Base address, `http://host:port` plus an optional path, without a trailing slash.
     pub url: http::Uri,

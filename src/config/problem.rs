@@ -4,6 +4,9 @@ use std::path::Path;
 
 use super::file::Origin;
 
+/// Longest message that is shown, in characters; the longest of our own are half of it.
+const MAX_MESSAGE: usize = 600;
+
 /// One mistake or one remark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -22,11 +25,11 @@ impl Problem {
 
     /// One line: `FILE:LINE:COLUMN: message`, or the variable or flag instead of the place.
     pub fn line(&self, file: Option<&Path>) -> String {
-        let message = &self.message;
+        let message = self.message();
         match self.origin {
             Origin::File(0, _) => match file {
                 Some(file) => format!("{}: {message}", file.display()),
-                None => message.clone(),
+                None => message,
             },
             Origin::File(line, column) => {
                 let file = file.unwrap_or(Path::new("configuration"));
@@ -35,6 +38,23 @@ impl Problem {
             Origin::Variable(name) => format!("environment variable `{name}`: {message}"),
             Origin::Flag(name) => format!("flag `{name}`: {message}"),
         }
+    }
+
+    /// The message on one line and not without end: keys and values in it are the user's.
+    fn message(&self) -> String {
+        let mut message = String::new();
+        for (count, character) in self.message.chars().enumerate() {
+            if count == MAX_MESSAGE {
+                message.push('…');
+                break;
+            }
+            if character.is_control() {
+                message.extend(character.escape_default());
+            } else {
+                message.push(character);
+            }
+        }
+        message
     }
 
     /// Where it stands in a list: places of the file first, from top to bottom.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Reader;
-use super::server::clash;
+use super::server::{clash, same_port};
 use crate::config::file;
 use crate::config::value::HttpUrl;
 use crate::config::{Admin, BasicAuth, Server};
@@ -11,11 +11,16 @@ use crate::config::{Admin, BasicAuth, Server};
 impl Reader<'_> {
     pub(super) fn admin(&mut self, raw: &file::Admin, state_dir: &Path, server: &Server) -> Admin {
         let listen = self.read("admin.listen", &raw.listen);
-        if let (Some(scalar), Some(address)) = (&raw.listen, listen)
-            && (clash(address, server.listen) || clash(address, server.metrics))
-        {
-            let why = "`server.listen` or `server.metrics` has the same port, give each its own";
-            self.refuse(scalar.origin, "admin.listen", why);
+        let others = [
+            (server.listen, "server.listen"),
+            (server.metrics, "server.metrics"),
+        ];
+        for (other, name) in others {
+            if let (Some(scalar), Some(address)) = (&raw.listen, listen)
+                && clash(address, other)
+            {
+                self.refuse(scalar.origin, "admin.listen", &same_port(address, name));
+            }
         }
         let auth_proxy_url = self.read("admin.auth_proxy_url", &raw.auth_proxy_url);
         let admin = Admin {
@@ -51,6 +56,9 @@ impl Reader<'_> {
         if let Some((origin, key, other)) = alone {
             let why = format!("name `{other}` beside it, or neither");
             self.refuse(origin, &format!("admin.basic_auth.{key}"), &why);
+        }
+        for key in ["user_file", "password_file"] {
+            self.inherit(&format!("admin.basic_auth.{key}"), "provider.state_dir");
         }
         let named = user.is_some() && password.is_some();
         let made = state_dir.join("auth");

@@ -53,7 +53,10 @@ impl Reader<'_> {
                 .iter()
                 .any(|known| known == parsed.namespace())
         {
-            let why = format!("add `{}` to `provider.namespaces`", parsed.namespace());
+            let why = format!(
+                "namespace `{}` is not known, add it to `provider.namespaces`",
+                parsed.namespace()
+            );
             self.refuse(name.origin, &format!("functions.{}", name.text), &why);
         }
     }
@@ -108,7 +111,9 @@ impl Reader<'_> {
             let why = "the remote provider cannot run it, `provider.kind` must be `process`";
             self.misfit(command.origin(), owner.kind, &format!("{key}.process"), why);
         }
+        let mistakes = self.notes.problems.len();
         let words = self.one_or_many(&format!("{key}.process"), command);
+        let readable = self.notes.problems.len() == mistakes;
         let words: Vec<String> = match command {
             OneOrMany::One(_) => {
                 let text = words.concat();
@@ -116,7 +121,7 @@ impl Reader<'_> {
             }
             OneOrMany::Many(..) => words,
         };
-        if words.first().is_none_or(String::is_empty) {
+        if readable && words.first().is_none_or(String::is_empty) {
             self.refuse(
                 command.origin(),
                 &format!("{key}.process"),
@@ -137,8 +142,11 @@ impl Reader<'_> {
     fn environment(&mut self, key: &str, raw: &file::Function) -> BTreeMap<String, String> {
         for (name, value) in raw.environment.as_ref().map_or(&[][..], |raw| &raw.0) {
             if name.text.is_empty() || name.text.contains(['=', '\0']) {
-                let why = format!("`{}` cannot be a variable's name", name.text.escape_debug());
+                let why = format!("`{}` cannot be a variable's name", name.text);
                 self.refuse(name.origin, key, &why);
+            } else if name.text.contains("${") {
+                let why = "`${` is filled in in values only, write the variable's name itself";
+                self.refuse(name.origin, key, why);
             }
             if value.text.contains('\0') {
                 self.refuse(value.origin, key, "a variable cannot hold a zero byte");
@@ -176,6 +184,9 @@ impl Reader<'_> {
         let none = file::FunctionTimeouts::default();
         let raw = raw.timeouts.as_ref().unwrap_or(&none);
         let at = |name: &str| format!("{key}.timeouts.{name}");
+        for name in ["read", "write", "upstream", "idle"] {
+            self.inherit(&at(name), &format!("timeouts.{name}"));
+        }
         Timeouts {
             read: self.read_or(&at("read"), &raw.read, all.read),
             write: self.read_or(&at("write"), &raw.write, all.write),

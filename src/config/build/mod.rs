@@ -14,12 +14,13 @@ use std::time::Duration;
 use super::env::Environment;
 use super::file::{self, Entries, File, Origin, Scalar};
 use super::interpolate::{Filled, fill};
+use super::masked::{MASK, without_users};
 use super::problem::Problem;
 use super::value::Value;
 use super::{AccessLog, Config, LogFormat, LogOutput, Timeouts, Ui};
 
 /// Keys whose feature this version does not have, and whether a file sets them.
-const INACTIVE: &[(&str, IsSet)] = &[
+pub(super) const INACTIVE: &[(&str, IsSet)] = &[
     ("queue", |file| file.queue.is_some()),
     ("scale.autoscaler", |file| {
         file.scale
@@ -51,8 +52,11 @@ const INACTIVE: &[(&str, IsSet)] = &[
     }),
 ];
 
+/// Longest part of a wrong value that is shown, in characters.
+const SHOWN: usize = 80;
+
 /// Whether a file sets a key.
-type IsSet = fn(&File) -> bool;
+pub(super) type IsSet = fn(&File) -> bool;
 
 /// What came to light while a configuration was put together.
 #[derive(Debug, Default)]
@@ -201,14 +205,18 @@ impl Reader<'_> {
         match T::read(&filled.text) {
             Ok(value) => Some(value),
             Err(why) => {
-                let shown = if filled.secret { "****" } else { &filled.text };
-                self.refuse(
-                    scalar.origin,
-                    key,
-                    &format!("`{}` {why}", shown.escape_debug()),
-                );
+                let why = format!("`{}` {why}", shown(&filled));
+                self.refuse(scalar.origin, key, &why);
                 None
             }
+        }
+    }
+
+    /// `key` takes its value from that of `source` unless it is set, and is as secret then. One
+    /// that is set, too, is masked with it, which hides too much and never too little.
+    fn inherit(&mut self, key: &str, source: &str) {
+        if self.from_files.contains(source) {
+            self.from_files.insert(key.to_owned());
         }
     }
 
@@ -275,5 +283,17 @@ impl Reader<'_> {
         } else {
             self.refuse(origin, key, why);
         }
+    }
+}
+
+/// A wrong value in the line that refuses it.
+fn shown(filled: &Filled) -> String {
+    if filled.secret {
+        return MASK.to_owned();
+    }
+    let text = without_users(&filled.text);
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }

@@ -64,6 +64,7 @@ impl Reader<'_> {
                 namespaces.push(namespace);
             }
         }
+        self.inherit("provider.namespaces", "provider.namespace");
         if namespaces.is_empty() {
             namespaces.push(NAMESPACE.to_owned());
         }
@@ -94,6 +95,7 @@ impl Reader<'_> {
         let logs_url = self
             .read("provider.logs_url", &raw.logs_url)
             .map(|HttpUrl(url)| url);
+        self.inherit("provider.logs_url", "provider.url");
         let namespace = match &raw.namespace {
             Some(scalar) => self
                 .namespace("provider.namespace", scalar)

@@ -68,6 +68,7 @@ impl Reader<'_> {
             let why = "JetStream keeps 5 copies at most";
             self.refuse(scalar.origin, "queue.jetstream.replicas", why);
         }
+        self.inherit("queue.jetstream.subject", "queue.jetstream.stream");
         QueueKind::Jetstream {
             subject: self.read_or("queue.jetstream.subject", &raw.subject, stream.clone()),
             url,
@@ -83,7 +84,7 @@ impl Reader<'_> {
             min_wait: self.read_or("queue.retry.min_wait", &raw.min_wait, short),
             max_wait: self.read_or("queue.retry.max_wait", &raw.max_wait, long),
             codes: match &raw.codes {
-                Some(codes) => self.read_list("queue.retry.codes", codes),
+                Some(codes) => self.retry_codes(codes),
                 None => RETRY_CODES.to_vec(),
             },
         };
@@ -97,11 +98,22 @@ impl Reader<'_> {
             let why = "must not be longer than `queue.retry.max_wait`";
             self.refuse(wait.origin, "queue.retry.min_wait", why);
         }
-        let statuses = raw.codes.iter().flatten().zip(&retry.codes);
-        for (scalar, code) in statuses.filter(|(_, code)| !(400..600).contains(*code)) {
-            let why = format!("{code} is not an error status, write 400 to 599");
-            self.refuse(scalar.origin, "queue.retry.codes", &why);
-        }
         retry
+    }
+
+    fn retry_codes(&mut self, raw: &[file::Scalar<u16>]) -> Vec<u16> {
+        let mut codes = Vec::new();
+        for (index, scalar) in raw.iter().enumerate() {
+            let key = format!("queue.retry.codes.{index}");
+            match self.read_scalar(&key, scalar) {
+                Some(code @ 400..=599) => codes.push(code),
+                Some(code) => {
+                    let why = format!("{code} is not an error status, write 400 to 599");
+                    self.refuse(scalar.origin, &key, &why);
+                }
+                None => {}
+            }
+        }
+        codes
     }
 }

@@ -99,9 +99,7 @@ impl Reader<'_> {
             None => !host.is_empty() && host.bytes().all(name_byte),
         };
         if !fits {
-            let shown = host.escape_debug();
-            let why =
-                format!("`{shown}` is not a host name, write it without scheme, port and `*`");
+            let why = format!("`{host}` is not a host name, write it without scheme, port and `*`");
             self.refuse(scalar.origin, key, &why);
         }
         fits.then_some(host)

@@ -1,7 +1,7 @@
 //! `server` and `scale`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::time::Duration;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -43,14 +43,14 @@ impl Reader<'_> {
                 timeout: self.read_or("server.drain.timeout", &drain.timeout, timeout),
             },
         };
-        if let Some(metrics) = raw.metrics.as_ref().or(raw.listen.as_ref())
-            && clash(server.listen, server.metrics)
-        {
-            self.refuse(
-                metrics.origin,
-                "server.metrics",
-                "`server.listen` has the same port, give each its own",
-            );
+        if clash(server.listen, server.metrics) {
+            let (scalar, key, other) = match &raw.metrics {
+                Some(metrics) => (Some(metrics), "server.metrics", "server.listen"),
+                None => (raw.listen.as_ref(), "server.listen", "server.metrics"),
+            };
+            if let Some(scalar) = scalar {
+                self.refuse(scalar.origin, key, &same_port(server.metrics, other));
+            }
         }
         server
     }
@@ -80,7 +80,9 @@ impl Reader<'_> {
             autoscaler: on.then_some(every),
             prometheus: raw.prometheus.map(|raw| HostPort {
                 host: self.read_or("scale.prometheus.host", &raw.host, "prometheus".to_owned()),
-                port: self.read_or("scale.prometheus.port", &raw.port, 9090),
+                port: self
+                    .read("scale.prometheus.port", &raw.port)
+                    .map_or(9090, NonZeroU16::get),
             }),
         }
     }
@@ -99,6 +101,14 @@ pub(super) fn clash(left: SocketAddr, right: SocketAddr) -> bool {
     left.port() != 0
         && left.port() == right.port()
         && (a == b || a.is_unspecified() || b.is_unspecified())
+}
+
+/// What to do about a clash with the address of the key `other`.
+pub(super) fn same_port(address: SocketAddr, other: &str) -> String {
+    format!(
+        "port {} is that of `{other}`, too, give each its own",
+        address.port()
+    )
 }
 
 fn everywhere(port: u16) -> SocketAddr {

@@ -8,7 +8,7 @@ mod scalar;
 mod yaml;
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -223,7 +223,7 @@ pub struct Prometheus {
     /// Name or address. Default: `prometheus`.
     pub host: Option<Scalar<String>>,
     /// TCP port. Default: 9090.
-    pub port: Option<Scalar<u16>>,
+    pub port: Option<Scalar<NonZeroU16>>,
 }
 
 /// Asynchronous calls. Not active in this version.
@@ -363,6 +363,7 @@ pub struct Route {
     /// This path only, or with `/*` at its end everything below it, too. Default: `/*`.
     pub path: Option<Scalar<String>>,
     /// Function it leads to, `name` or `name.namespace`. Required.
+    #[schemars(required)]
     pub function: Option<Scalar<String>>,
 }
 

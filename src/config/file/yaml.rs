@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, Location, Options, Spanned};
 
@@ -11,13 +11,23 @@ use super::{Entries, File, OneOrMany, Origin, Scalar};
 use crate::config::problem::Problem;
 use crate::config::suggest;
 
+/// Mappings and lists within each other. No key is half as deep, and every level takes its piece of
+/// the stack.
+const MAX_DEPTH: usize = 16;
+
 /// Reads the text of a file. YAML ends at its first mistake, so there is one problem at most.
 pub fn parse(text: &str) -> Result<File, Problem> {
-    serde_saphyr::from_str_with_options(text, options()).map_err(|error| explain(&error, text))
+    serde_saphyr::from_str_with_options::<Option<File>>(text, options())
+        .map(Option::unwrap_or_default)
+        .map_err(|error| explain(&error, text))
 }
 
 fn options() -> Options {
-    serde_saphyr::options! { with_snippet: false, strict_booleans: true }
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        with_snippet: false,
+        strict_booleans: true,
+    }
 }
 
 fn explain(error: &Error, text: &str) -> Problem {
@@ -38,26 +48,82 @@ fn explain(error: &Error, text: &str) -> Problem {
         Error::Unexpected { expected, .. } => {
             format!("expected {}{}", expected_words(expected), within())
         }
+        Error::NullIntoString { .. } => format!("a value is missing{}", within()),
+        Error::SerdeInvalidType { expected, .. } => format!("expected {expected}{}", within()),
         Error::MultipleDocuments { .. } => "a second document begins, there can be one".to_owned(),
         other => other_message(other, text, place),
     };
     Problem::at(origin(place), message)
 }
 
-/// The parser's own words for what is wrong, without its place, which stands in front.
+/// What is wrong in plain words where the parser's are not, without its place, which stands in
+/// front.
 fn other_message(error: &Error, text: &str, place: Location) -> String {
     let rendered = error.render();
+    let known = PLAIN_WORDS.iter().find(|(own, _)| rendered.contains(own));
     let suffix = format!(" at line {}, column {}", place.line(), place.column());
-    let message = rendered
-        .strip_suffix(&suffix)
-        .unwrap_or(&rendered)
-        .replace('\n', " ");
+    let message = match known {
+        Some((_, plain)) => (*plain).to_owned(),
+        None => rendered
+            .strip_suffix(&suffix)
+            .unwrap_or(&rendered)
+            .replace('\n', " "),
+    };
     let line = line_of(place).and_then(|number| text.lines().nth(number - 1));
-    if line.is_some_and(|line| line.contains("${")) {
+    if message.starts_with("expected `,`") && line.is_some_and(|line| line.contains("${")) {
         return format!("{message}; inside `{{ }}` and `[ ]` write `\"${{NAME}}\"` in quotes");
     }
     message
 }
+
+/// The parser's words for frequent mistakes, and what they mean to whoever made them.
+const PLAIN_WORDS: &[(&str, &str)] = &[
+    (
+        "while parsing a block mapping, did not find expected key",
+        "this line does not fit those above, check its indentation",
+    ),
+    (
+        "while parsing a block collection, did not find expected '-' indicator",
+        "this line does not go on with the list above, check its indentation",
+    ),
+    (
+        "mapping values are not allowed",
+        "a `key: value` cannot stand here, check the indentation, or put a value with `: ` in quotes",
+    ),
+    ("did not find expected ',' or '}'", "expected `,` or `}`"),
+    ("expected ',' or ']'", "expected `,` or `]`"),
+    ("tabs disallowed", "a tab cannot indent, use spaces"),
+    ("tab cannot be used", "a tab cannot indent, use spaces"),
+    ("found a tab", "a tab cannot indent, use spaces"),
+    (
+        "unclosed quote",
+        "the quote that begins here is never closed",
+    ),
+    (
+        "unclosed bracket '{'",
+        "the `{` that begins here is never closed",
+    ),
+    (
+        "unclosed bracket '['",
+        "the `[` that begins here is never closed",
+    ),
+    (
+        "while scanning an anchor or alias",
+        "a value that begins with `*` or `&` needs quotes",
+    ),
+    (
+        "budget breached: Depth",
+        "mappings and lists are nested deeper than any key is",
+    ),
+    (
+        "budget breached",
+        "this is too large or too intricate for a configuration",
+    ),
+    (
+        "unknown anchor",
+        "no `&` gives this a name; a value that begins with `*` needs quotes",
+    ),
+];
 
 fn line_of(place: Location) -> Option<usize> {
     usize::try_from(place.line()).ok().filter(|line| *line > 0)
@@ -236,7 +302,7 @@ impl<'de, T> Visitor<'de> for ShapeVisitor<T> {
     type Value = Shape<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a value or a list of values")
+        f.write_str("a single value or a list")
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Shape<T>, E> {
@@ -248,18 +314,23 @@ impl<'de, T> Visitor<'de> for ShapeVisitor<T> {
         Ok(Shape::One(value.to_string()))
     }
 
+    fn visit_i64<E>(self, value: i64) -> Result<Shape<T>, E> {
+        Ok(Shape::One(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Shape<T>, E> {
+        Ok(Shape::One(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Shape<T>, E> {
+        Ok(Shape::One(value.to_string()))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Shape<T>, A::Error> {
         let mut items = Vec::new();
         while let Some(item) = seq.next_element()? {
             items.push(item);
         }
         Ok(Shape::Many(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Shape<T>, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Err(A::Error::custom(
-            "expected a value or a list of values, not `key: value` pairs",
-        ))
     }
 }
