@@ -100,7 +100,12 @@ pub fn forward(
 /// Takes out what only concerns the connection to the function (RFC 9110, section 7.6.1).
 pub fn strip_hop_headers(response: &mut ResponseHeader) {
     let plain = |named: &&HeaderValue| !matches!(named.as_bytes(), b"keep-alive" | b"close");
-    if let Some(named) = response.headers.get(header::CONNECTION).filter(plain).cloned() {
+    if let Some(named) = response
+        .headers
+        .get(header::CONNECTION)
+        .filter(plain)
+        .cloned()
+    {
         let tokens = named.as_bytes().split(|byte| *byte == b',');
         for token in tokens.map(<[u8]>::trim_ascii) {
             // `Upgrade` belongs to the answer to an upgrade, which is passed on as a whole.
@@ -208,7 +213,10 @@ mod tests {
             assert!(values.len() <= 1, "{name} is there once at most");
             values.first().map(|v| v.to_str().unwrap().to_owned())
         };
-        (text(&FORWARDED_FOR_NAME).unwrap(), text(&FORWARDED_HOST_NAME))
+        (
+            text(&FORWARDED_FOR_NAME).unwrap(),
+            text(&FORWARDED_HOST_NAME),
+        )
     }
 
     #[test]

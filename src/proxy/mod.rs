@@ -527,7 +527,9 @@ fn check(session: &mut Session) -> Result<(), Failure> {
             return Err(Failure::BadRequest("the Host header is not a host"));
         }
         None if request.version == Version::HTTP_11 => {
-            return Err(Failure::BadRequest("an HTTP/1.1 request needs a Host header"));
+            return Err(Failure::BadRequest(
+                "an HTTP/1.1 request needs a Host header",
+            ));
         }
         _ => {}
     }
@@ -553,6 +555,8 @@ fn check(session: &mut Session) -> Result<(), Failure> {
             .insert_header(header::CONTENT_LENGTH, first)
             .map_err(|_| Failure::Internal)?;
     }
+    // Pingora copies the head for the function: without the names' case that is half the work.
+    headers::edit(request, |_| {});
     Ok(())
 }
 

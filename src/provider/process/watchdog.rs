@@ -174,6 +174,7 @@ async fn connection(watchdog: Arc<Watchdog>, stream: UnixStream) {
     let mut server = http1::Builder::new();
     let connection = server
         .max_headers(MAX_HEADERS)
+        .title_case_headers(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     // An error here is a caller that went away or a reply that was broken off; both are told
