@@ -3,7 +3,7 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, error, duration  <-  config, metrics  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
+//! function, duration  <-  error  <-  config, metrics  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod access_log;
