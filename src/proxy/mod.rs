@@ -205,7 +205,11 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         // The session bounds each read; this bounds their sum.
         let read = call.snapshot.config.timeouts.read;
-        if !end && !call.stream && !read.is_zero() && call.started.elapsed() - call.waited > read {
+        if !end
+            && !call.stream
+            && !read.is_zero()
+            && call.started.elapsed().saturating_sub(call.waited) > read
+        {
             call.failure = Some(Failure::ReadTimeout(read));
             return Err(Error::new_down(ErrorType::ReadTimedout));
         }
