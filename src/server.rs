@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::apps::HttpServerOptions;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{
     ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
@@ -328,15 +329,22 @@ fn serve(
 }
 
 fn server_conf(config: &Config, threads: usize) -> ServerConf {
+    let default = ServerConf::default();
+    let alone = threads == 1;
     ServerConf {
         threads,
         listener_tasks_per_fd: threads,
         // Pingora multiplies this by the threads.
         upstream_keepalive_pool_size: config.server.upstream_keepalive.div_ceil(threads),
         max_retries: MAX_TRIES,
-        // Alone, a thread has nobody to steal from, and is quicker for it.
-        work_stealing: threads > 1,
-        ..ServerConf::default()
+        // Alone, a thread has nobody to steal from and nobody to share Tokio's timers with.
+        work_stealing: !alone,
+        fast_timeout_to_tokio_threshold_seconds: if alone {
+            Some(0)
+        } else {
+            default.fast_timeout_to_tokio_threshold_seconds
+        },
+        ..default
     }
 }
 
@@ -380,7 +388,11 @@ impl Service for ProxyService {
         let address = bound.address.to_string();
         fds.lock()
             .add(address.clone(), bound.listener.into_raw_fd());
-        self.inner.add_tcp(&address);
+        // Heads and bodies have buffers of their own: another 64 KiB in front of them would be
+        // copied from once more, and be what a thousand idle connections cost.
+        let buffers = L4BufferSettings::default().read(0);
+        self.inner
+            .add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers));
         self.inner
             .start_service(Some(fds), self.stop.clone(), listeners_per_fd)
             .await;
