@@ -6,6 +6,7 @@ mod context;
 pub mod guard;
 pub mod headers;
 pub mod route;
+mod upgrade;
 mod upstream;
 
 use std::sync::Arc;
@@ -99,11 +100,7 @@ impl ProxyHttp for Proxy {
         }
     }
 
-    async fn upstream_peer(
-        &self,
-        _session: &mut Session,
-        call: &mut Call,
-    ) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, call: &mut Call) -> Result<Box<HttpPeer>> {
         call.tries += 1;
         if call.lease.is_none() {
             self.lease_again(call).await?;
@@ -121,7 +118,10 @@ impl ProxyHttp for Proxy {
             timeouts.upstream
         };
         match &call.lease {
-            Some(lease) => upstream::peer(lease.replica(), timeouts, limit(silence)),
+            Some(lease) => {
+                let upgrade = session.is_upgrade_req();
+                upstream::peer(lease.replica(), timeouts, limit(silence), upgrade)
+            }
             None => Err(Error::new(ErrorType::InternalError)),
         }
     }

@@ -1,11 +1,13 @@
 //! From a lease to Pingora's peer, and from Pingora's errors to failures.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::context::Call;
+use super::upgrade::UpgradeConnector;
 use crate::config::Timeouts;
 use crate::error::Failure;
 use crate::provider::{Address, Replica};
@@ -15,14 +17,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an unused connection to a function is kept. Below the 60 s most servers keep theirs,
 /// so that it is mostly the gateway who closes first.
 const KEEP_IDLE: Duration = Duration::from_secs(50);
+/// The pool of connections that are to be upgraded; all others are in pool 0.
+const UPGRADES: u64 = 1;
 /// Tries in all, the first included, before a refused connection is the caller's answer.
 const MAX_TRIES: u32 = 4;
 
-/// The peer of a replica, with the limits of the call.
+/// The peer of a replica, with the limits of the call. An upgraded connection is never shared.
 pub fn peer(
     replica: &Replica,
     timeouts: Timeouts,
     silence: Option<Duration>,
+    upgrade: bool,
 ) -> Result<Box<HttpPeer>> {
     let mut peer = match replica.address() {
         Address::Tcp(address) => HttpPeer::new(address, false, String::new()),
@@ -39,6 +44,11 @@ pub fn peer(
     peer.options.read_timeout = silence;
     peer.options.write_timeout = silence;
     peer.options.idle_timeout = Some(KEEP_IDLE);
+    if upgrade {
+        peer.options.custom_l4 = Some(Arc::new(UpgradeConnector { limit: connect }));
+        // A pool of its own, so that it is this connector that connects.
+        peer.group_key = UPGRADES;
+    }
     Ok(Box::new(peer))
 }
 

@@ -23,10 +23,10 @@ const LAYERS: &[&[&str]] = &[
 
 /// Libraries and where alone they may be named.
 const WALLS: &[(&str, &[&str])] = &[
-    ("pingora", &["proxy/", "server.rs", "server/"]),
-    ("pingora_proxy", &["proxy/", "server.rs", "server/"]),
-    ("pingora_core", &["proxy/", "server.rs", "server/"]),
-    ("pingora_http", &["proxy/", "server.rs", "server/"]),
+    ("pingora", &["proxy/", "server/"]),
+    ("pingora_proxy", &["proxy/", "server/"]),
+    ("pingora_core", &["proxy/", "server/"]),
+    ("pingora_http", &["proxy/", "server/"]),
     ("async_nats", &["queue/jetstream.rs"]),
     ("axum", &["admin/", "proxy/admin_bridge.rs"]),
     ("serde_saphyr", &["config/file"]),

@@ -3,26 +3,20 @@
 //! Nothing is bound before the configuration is known to be good, and everything that can fail at
 //! start fails before the first service runs.
 
-use std::future::Future;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::os::fd::IntoRawFd;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+mod end;
+mod listeners;
+mod services;
+mod signals;
 
-use async_trait::async_trait;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use pingora::apps::HttpServerOptions;
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::configuration::ServerConf;
-use pingora::server::{
-    ListenFds, RunArgs, Server, ShutdownSignal, ShutdownSignalWatch, ShutdownWatch,
-};
-use pingora::services::Service;
+use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service as ListeningService;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Mutex, watch};
 
 use crate::access_log::AccessLog;
 use crate::admin;
@@ -35,11 +29,13 @@ use crate::provider::process::{self, Options, ProcessProvider};
 use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
 use crate::proxy::guard::Guard;
+use end::End;
+use listeners::Listeners;
+use services::{Background, ProxyService, Task, http};
+use signals::Signals;
 
 /// Tries of Pingora's own retry loop; the proxy's hooks decide long before.
 const MAX_TRIES: usize = 8;
-/// Longest wait for processes to end after the drain, beyond their own stop timeouts.
-const PROVIDER_END: Duration = Duration::from_secs(60);
 
 /// What goes to the log unless `RUST_LOG` says otherwise. Pingora logs every client that hangs up;
 /// what concerns the user we say ourselves.
@@ -71,6 +67,9 @@ pub enum StartError {
     /// The access log cannot be written.
     #[error("{0}")]
     AccessLog(#[source] io::Error),
+    /// Signals cannot be caught.
+    #[error("cannot catch signals: {0}")]
+    Signals(#[source] io::Error),
     /// Metrics cannot be registered.
     #[error("cannot register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -78,6 +77,7 @@ pub enum StartError {
 
 /// Runs the gateway until a signal ends it.
 pub fn run(sources: Sources) -> Result<(), StartError> {
+    let signals = Signals::catch().map_err(StartError::Signals)?;
     let loaded = config::load(&sources)?;
     let config = loaded.config.clone();
     let listeners = Listeners::bind(&config)?;
@@ -88,56 +88,9 @@ pub fn run(sources: Sources) -> Result<(), StartError> {
     )
     .map_err(StartError::AccessLog)?;
     announce(&gateway, &listeners);
-    serve(&config, gateway, listeners, log, tasks);
+    serve(&config, gateway, listeners, log, tasks, signals);
     log_writer.finish();
     Ok(())
-}
-
-/// The listeners, bound: a port in use shows before anything runs, and port 0 is known by its
-/// number.
-struct Listeners {
-    proxy: Bound,
-    metrics: Bound,
-    admin: Option<Bound>,
-}
-
-struct Bound {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-impl Listeners {
-    fn bind(config: &Config) -> Result<Self, StartError> {
-        let admin = config.admin.listen;
-        Ok(Self {
-            proxy: Bound::bind(config.server.listen, "server.listen")?,
-            metrics: Bound::bind(config.server.metrics, "server.metrics")?,
-            admin: admin
-                .map(|address| Bound::bind(address, "admin.listen"))
-                .transpose()?,
-        })
-    }
-
-    /// Where the API and the portal are.
-    fn api(&self) -> SocketAddr {
-        self.admin.as_ref().unwrap_or(&self.proxy).address
-    }
-}
-
-impl Bound {
-    fn bind(address: SocketAddr, key: &'static str) -> Result<Self, StartError> {
-        let bind = || {
-            let listener = TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            let address = listener.local_addr()?;
-            Ok(Self { listener, address })
-        };
-        bind().map_err(|source| StartError::Listen {
-            address,
-            key,
-            source,
-        })
-    }
 }
 
 /// What runs in the background, each to be given to a service of its own.
@@ -148,8 +101,6 @@ struct Tasks {
     stop_provider: watch::Sender<bool>,
     provider_ended: watch::Receiver<bool>,
 }
-
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), StartError> {
     let config = &loaded.config;
@@ -280,6 +231,7 @@ fn serve(
     listeners: Listeners,
     log: AccessLog,
     tasks: Tasks,
+    signals: Signals,
 ) {
     let threads = config.server.threads.map_or_else(processors, usize::from);
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config, threads));
@@ -321,6 +273,7 @@ fn serve(
     server.run(RunArgs {
         shutdown_signal: Box::new(End {
             gateway,
+            signals: Mutex::new(signals),
             stop_accepting,
             stop_provider: tasks.stop_provider,
             provider_ended: tasks.provider_ended,
@@ -350,188 +303,6 @@ fn server_conf(config: &Config, threads: usize) -> ServerConf {
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// Serves a router on a port of its own.
-fn http(bound: Bound, router: admin::Router) -> Task {
-    Box::pin(async move {
-        let served = match tokio::net::TcpListener::from_std(bound.listener) {
-            Ok(listener) => admin::serve(listener, router).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, address = %bound.address, "stopped serving");
-        }
-    })
-}
-
-/// The proxy on a listener that is bound already, under a stop signal of our own: Pingora's closes
-/// the listener at once, before load balancers have noticed the end.
-struct ProxyService {
-    bound: Option<Bound>,
-    inner: ListeningService<Guard>,
-    stop: watch::Receiver<bool>,
-    threads: usize,
-}
-
-#[async_trait]
-impl Service for ProxyService {
-    async fn start_service(
-        &mut self,
-        fds: Option<ListenFds>,
-        _shutdown: ShutdownWatch,
-        listeners_per_fd: usize,
-    ) {
-        let (Some(bound), Some(fds)) = (self.bound.take(), fds) else {
-            return;
-        };
-        let address = bound.address.to_string();
-        fds.lock()
-            .add(address.clone(), bound.listener.into_raw_fd());
-        // Heads and bodies have buffers of their own: another 64 KiB in front of them would be
-        // copied from once more, and be what a thousand idle connections cost.
-        let buffers = L4BufferSettings::default().read(0);
-        self.inner
-            .add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers));
-        self.inner
-            .start_service(Some(fds), self.stop.clone(), listeners_per_fd)
-            .await;
-    }
-
-    fn name(&self) -> &str {
-        "proxy"
-    }
-
-    fn threads(&self) -> Option<usize> {
-        Some(self.threads)
-    }
-}
-
-/// A task with a runtime of its own.
-struct Background {
-    name: &'static str,
-    threads: usize,
-    // Only ever taken once; the lock makes the task shareable as the trait asks.
-    task: Mutex<Option<Task>>,
-}
-
-impl Background {
-    fn new(name: &'static str, threads: usize, task: Task) -> Self {
-        Self {
-            name,
-            threads,
-            task: Mutex::new(Some(task)),
-        }
-    }
-}
-
-#[async_trait]
-impl Service for Background {
-    async fn start_service(
-        &mut self,
-        _fds: Option<ListenFds>,
-        _shutdown: ShutdownWatch,
-        _listeners_per_fd: usize,
-    ) {
-        let task = self.task.get_mut();
-        if let Some(task) = task.unwrap_or_else(PoisonError::into_inner).take() {
-            task.await;
-        }
-    }
-
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn threads(&self) -> Option<usize> {
-        Some(self.threads)
-    }
-}
-
-/// Follows the signals: HUP reloads; TERM and INT end gracefully, a second one at once.
-struct End {
-    gateway: Arc<Gateway>,
-    stop_accepting: watch::Sender<bool>,
-    stop_provider: watch::Sender<bool>,
-    provider_ended: watch::Receiver<bool>,
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for End {
-    async fn recv(&self) -> ShutdownSignal {
-        match Signals::new() {
-            Ok(mut signals) => {
-                signals.follow_until_end(&self.gateway).await;
-                tokio::select! {
-                    () = self.drain() => {}
-                    () = signals.end() => tracing::warn!("second signal: ending at once"),
-                }
-            }
-            Err(error) => tracing::error!(%error, "cannot follow signals: ending"),
-        }
-        self.stop_provider.send_replace(true);
-        let mut ended = self.provider_ended.clone();
-        let waiting = ended.wait_for(|ended| *ended);
-        if timeout(PROVIDER_END, waiting).await.is_err() {
-            tracing::error!("some function processes did not end");
-        }
-        tracing::info!("ended");
-        // All is done that can be: Pingora's graceful end would only sleep.
-        ShutdownSignal::FastShutdown
-    }
-}
-
-impl End {
-    /// Readiness goes off; after the delay nothing new is accepted; then what is in flight ends.
-    async fn drain(&self) {
-        let drain = self.gateway.registry.current().config.server.drain;
-        let calls = self.gateway.drain.calls();
-        tracing::info!(calls, "ending: finishing what is in flight");
-        self.gateway.drain.begin();
-        sleep(drain.delay).await;
-        self.stop_accepting.send_replace(true);
-        let idle = self.gateway.drain.idle();
-        if timeout(drain.timeout, idle).await.is_err() {
-            let calls = self.gateway.drain.calls();
-            tracing::warn!(calls, "drain timeout: breaking off what is in flight");
-        }
-    }
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
-    async fn follow_until_end(&mut self, gateway: &Gateway) {
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => {
-                    // What is wrong is logged and shown by `GET /system/config`.
-                    let _ = gateway.reload("signal").await;
-                }
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-            }
-        }
-    }
 }
 
 /// Denies new privileges to every process from here on. To be called before threads start.
