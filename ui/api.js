@@ -23,7 +23,7 @@ export const info = () => json("../system/info");
 export const config = () => json("../system/config");
 
 /** Where a function is called, as an absolute address. */
-export const address = (id) => new URL(`../function/${encodeURIComponent(id)}`, document.baseURI).href;
+export const address = (id) => absolute(`../function/${encodeURIComponent(id)}`);
 
 /**
  * Calls a function. The portal's credentials stay here: functions must not see them.
@@ -31,8 +31,11 @@ export const address = (id) => new URL(`../function/${encodeURIComponent(id)}`, 
 export const invoke = (id, body, type, signal) =>
   fetch(address(id), { method: "POST", headers: { "Content-Type": type }, body, signal, credentials: "omit" });
 
+/** Without the user and password the page itself may have been opened with: fetch refuses those. */
+const absolute = (path) => new URL(path, location.origin + location.pathname).href;
+
 async function json(path) {
-  const response = await fetch(path, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(10_000) });
+  const response = await fetch(absolute(path), { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(10_000) });
   if (!response.ok) throw new Error(`${path.slice(2)} answered ${response.status}: ${(await response.text()).slice(0, 300)}`);
   return response.json();
 }
