@@ -1,4 +1,5 @@
-//! Every failure of a call by its cause, and the ONE mapping from cause to what the caller sees.
+//! Every failure by its cause, and the ONE mapping from cause to what the caller sees: [`Failure`]
+//! for calls of functions, [`Refusal`] for requests to the management API.
 //!
 //! A caller gets a status, the header [`REASON_HEADER`] with a word for programs, and a JSON body
 //! `{"error", "reason", "limit"?, "call_id"?}` with a sentence for people. What went wrong inside
@@ -178,6 +179,140 @@ impl Failure {
             limit.as_deref(),
             call_id,
         )
+    }
+}
+
+/// Why a request to the management API is refused, with a sentence for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What kind of refusal it is.
+    pub cause: Cause,
+    message: String,
+}
+
+/// The kinds of [`Refusal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The request itself is wrong.
+    BadRequest,
+    /// A page of another site sent it.
+    CrossOrigin,
+    /// What it is about does not exist.
+    NotFound,
+    /// The path exists, the method does not fit it.
+    MethodNotAllowed,
+    /// It does not fit what is there.
+    Conflict,
+    /// Its parameters cannot be read.
+    Unreadable,
+    /// The configuration that it would put in force is not good.
+    BadConfig,
+    /// Something went wrong inside.
+    Internal,
+    /// What it asks for cannot be done here.
+    NotImplemented,
+    /// The provider cannot be reached, or answers what it must not.
+    ProviderFailed,
+    /// The provider did not answer in time.
+    ProviderTimeout,
+    /// There is no room to store it.
+    StorageFull,
+}
+
+impl Refusal {
+    /// A refusal with its sentence.
+    pub fn new(cause: Cause, message: impl Into<String>) -> Self {
+        Self {
+            cause,
+            message: message.into(),
+        }
+    }
+
+    /// See [`Cause::BadRequest`].
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(Cause::BadRequest, message)
+    }
+
+    /// See [`Cause::NotFound`].
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(Cause::NotFound, message)
+    }
+
+    /// See [`Cause::Conflict`].
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(Cause::Conflict, message)
+    }
+
+    /// What could not be written or read, and why.
+    pub fn storage(what: &str, error: &std::io::Error) -> Self {
+        let cause = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Cause::StorageFull
+            }
+            _ => Cause::Internal,
+        };
+        Self::new(cause, format!("{what}: {error}"))
+    }
+
+    /// The JSON body of the response.
+    pub fn body(&self) -> Vec<u8> {
+        error_body(&self.message, self.cause.reason(), None, None)
+    }
+}
+
+impl Cause {
+    /// The status of the response.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Conflict => StatusCode::CONFLICT,
+            Self::Unreadable | Self::BadConfig => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Self::ProviderFailed => StatusCode::BAD_GATEWAY,
+            Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+        }
+    }
+
+    /// One word for programs. Part of the interface: never renamed.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::CrossOrigin => "cross_origin",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Conflict => "conflict",
+            Self::Unreadable => "unreadable",
+            Self::BadConfig => "bad_config",
+            Self::Internal => "internal",
+            Self::NotImplemented => "not_implemented",
+            Self::ProviderFailed => "provider_failed",
+            Self::ProviderTimeout => "provider_timeout",
+            Self::StorageFull => "storage_full",
+        }
+    }
+
+    /// What it means, for the description of the API.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::BadRequest => "The request itself is wrong",
+            Self::CrossOrigin => "A page of another site sent it",
+            Self::NotFound => "What it is about does not exist",
+            Self::MethodNotAllowed => "This path does not take this method",
+            Self::Conflict => "It does not fit what is there",
+            Self::Unreadable => "Its parameters cannot be read",
+            Self::BadConfig => "The configuration is not good and was not put in force",
+            Self::Internal => "Something went wrong inside; the log says more",
+            Self::NotImplemented => "This provider cannot do it",
+            Self::ProviderFailed => "The provider cannot be reached, or answers what it must not",
+            Self::ProviderTimeout => "The provider did not answer in time",
+            Self::StorageFull => "There is no room to store it",
+        }
     }
 }
 

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{Mutex, Notify};
 
 use crate::config::diff::{Change, Effect, diff};
-use crate::config::{self, Config, Loaded, Place, Provider, Sources};
+use crate::config::{self, Config, Loaded, Sources};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::Registry;
 use crate::metrics::Metrics;
-use crate::provider::process::{Desired, ProcessProvider};
-use crate::provider::remote::Remote;
+use crate::provider::Provider;
 
 /// See the module.
 pub struct Gateway {
@@ -24,7 +24,7 @@ pub struct Gateway {
     /// Every metric.
     pub metrics: Arc<Metrics>,
     /// Who owns the functions that are not static upstreams.
-    pub provider: Owner,
+    pub provider: Arc<dyn Provider>,
     /// What the API asks for; `None`: it is open.
     pub credentials: ArcSwapOption<Credentials>,
     /// The way to a graceful end.
@@ -33,16 +33,8 @@ pub struct Gateway {
     reloader: Mutex<Reloader>,
 }
 
-/// The provider this gateway was started with.
-pub enum Owner {
-    /// Local processes.
-    Process(Arc<ProcessProvider>),
-    /// A faas-provider.
-    Remote(Arc<Remote>),
-}
-
 /// How the configuration stands, as `GET /system/config` shows it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct ConfigStatus {
     /// Counts the configurations that took effect, from 1.
     pub generation: u64,
@@ -68,7 +60,7 @@ struct Reloader {
 }
 
 /// A reload that took effect.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Reloaded {
     /// Its generation; the old one if nothing had changed.
     pub generation: u64,
@@ -83,7 +75,7 @@ pub struct Parts {
     /// Every metric.
     pub metrics: Arc<Metrics>,
     /// Who owns functions.
-    pub provider: Owner,
+    pub provider: Arc<dyn Provider>,
     /// What the API asks for.
     pub credentials: Option<Arc<Credentials>>,
     /// Where the configuration comes from.
@@ -205,14 +197,7 @@ impl Gateway {
             Some(files) => Some(Arc::new(Credentials::open(files)?)),
             None => None,
         };
-        match (&self.provider, &config.provider) {
-            (Owner::Process(provider), _) => provider.declare(desired(config)),
-            (Owner::Remote(remote), Provider::Remote(settings)) => {
-                remote.configure(settings.clone(), credentials.clone());
-            }
-            // `effective` keeps the kind of provider the gateway was started with.
-            (Owner::Remote(_), Provider::Process(_)) => {}
-        }
+        self.provider.configure(config, credentials.clone());
         self.credentials.store(credentials);
         Ok(())
     }
@@ -230,30 +215,12 @@ impl Gateway {
     }
 }
 
-/// The processes a configuration declares.
-pub fn desired(
-    config: &Config,
-) -> std::collections::BTreeMap<crate::function::FunctionName, Desired> {
-    let functions = config.functions.iter();
-    functions
-        .filter_map(|(name, function)| match &function.place {
-            Place::Process(process) => Some((
-                name.clone(),
-                Desired {
-                    process: process.clone(),
-                    concurrency: function.concurrency,
-                },
-            )),
-            Place::Upstream(_) => None,
-        })
-        .collect()
-}
-
 /// The new configuration, with the started one's values where only a restart can change them.
 fn effective(started: &Config, new: Config) -> Config {
     let same_kind = matches!(
         (&started.provider, &new.provider),
-        (Provider::Process(_), Provider::Process(_)) | (Provider::Remote(_), Provider::Remote(_))
+        (config::Provider::Process(_), config::Provider::Process(_))
+            | (config::Provider::Remote(_), config::Provider::Remote(_))
     );
     if same_kind {
         return new;

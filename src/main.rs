@@ -30,8 +30,7 @@ fn run(sources: Sources) -> ExitCode {
     let filter = EnvFilter::new(sources.environment.raw("RUST_LOG").unwrap_or(server::LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     log.with_writer(io::stderr).with_target(false).init();
-    let end = server::harden().map_err(server::StartError::Provider);
-    match end.and_then(|()| server::run(sources)) {
+    match server::harden().and_then(|()| server::run(sources)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error}");

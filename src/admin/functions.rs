@@ -1,96 +1,253 @@
-//! `/system/functions` and `/system/function/NAME`, as far as this version answers them itself.
+//! `/system/functions`, `/system/function/NAME` and `/system/scale-function/NAME`.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use axum::extract::State;
+use http::{Method, StatusCode};
+use serde_json::json;
 
-use super::failure;
+use super::api::Operation;
+use super::exchange::{Answered, Name};
 use crate::config::{Config, Place};
-use crate::function::{FunctionName, FunctionStatus};
-use crate::functions::Function;
+use crate::error::Cause;
+use crate::function::{Deployment, FunctionName, FunctionStatus, Removal, ScaleRequest};
+use crate::functions::{Function, Snapshot};
 use crate::gateway::Gateway;
+use crate::provider::{ProviderError, Request};
 
-/// `GET /system/functions[?namespace=NS]`.
-pub async fn list(
-    State(gateway): State<Arc<Gateway>>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
-    let snapshot = gateway.registry.current();
-    let namespace = query.get("namespace").filter(|given| !given.is_empty());
-    let mut functions: Vec<_> = snapshot
-        .functions()
-        .filter(|function| namespace.is_none_or(|wanted| function.name.namespace() == wanted))
-        .map(|function| describe(function, &snapshot.config))
-        .collect();
-    functions.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
-    Json(functions).into_response()
+/// Longest wait until a change can be seen by the caller's next call; the change holds all the same.
+const CAUGHT_UP: Duration = Duration::from_secs(2);
+
+const TAG: &str = "Functions";
+const NAMESPACE: &str = "Namespace; the default one where it is left out";
+
+/// The operations of `/system/functions`.
+pub fn all() -> [Operation<Arc<Gateway>>; 4] {
+    let text = || json!({ "type": "string" });
+    [
+        Operation::new(Method::GET, list, "listFunctions", TAG, "List functions")
+            .about("Those of every namespace, where none is named.")
+            .query("namespace", text(), "Only functions of this namespace")
+            .json::<Vec<FunctionStatus>>(StatusCode::OK, "The functions")
+            .refuses(&[Cause::ProviderFailed, Cause::ProviderTimeout]),
+        Operation::new(
+            Method::POST,
+            deploy,
+            "deployFunction",
+            TAG,
+            "Deploy a new function",
+        )
+        .about("It can be called at once; calls wait until it is ready.")
+        .query("namespace", text(), NAMESPACE)
+        .body::<Deployment>()
+        .empty(StatusCode::ACCEPTED, "It is deployed and starts")
+        .refuses(&[Cause::Conflict])
+        .refuses(CHANGES),
+        Operation::new(
+            Method::PUT,
+            update,
+            "updateFunction",
+            TAG,
+            "Update a function",
+        )
+        .about(
+            "The new revision starts beside the old one, which serves on until the new one is \
+                 ready. Where that never happens the old one stays, and the function's status says \
+                 why.",
+        )
+        .query("namespace", text(), NAMESPACE)
+        .body::<Deployment>()
+        .empty(StatusCode::ACCEPTED, "The update is under way")
+        .refuses(&[Cause::NotFound, Cause::Conflict])
+        .refuses(CHANGES),
+        Operation::new(
+            Method::DELETE,
+            delete,
+            "deleteFunction",
+            TAG,
+            "Remove a function",
+        )
+        .about("Calls in flight are finished.")
+        .query("namespace", text(), NAMESPACE)
+        .body::<Removal>()
+        .empty(StatusCode::ACCEPTED, "It is removed")
+        .refuses(&[Cause::NotFound, Cause::Conflict])
+        .refuses(CHANGES),
+    ]
 }
 
-/// `GET /system/function/NAME[?namespace=NS]`.
-pub async fn status(
-    State(gateway): State<Arc<Gateway>>,
-    Path(name): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
-) -> Response {
-    let snapshot = gateway.registry.current();
-    let namespace = query.get("namespace").map_or("", String::as_str);
-    let namespace = if namespace.is_empty() {
-        snapshot.config.default_namespace()
-    } else {
-        namespace
-    };
-    let function = FunctionName::parse(&name, namespace)
-        .ok()
-        .and_then(|name| snapshot.function(&name.to_string()).cloned());
-    match function {
-        Some(function) => Json(describe(&function, &snapshot.config)).into_response(),
-        None => failure(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            &format!("there is no function {name}"),
-        ),
-    }
+/// The operations of `/system/function/{name}`.
+pub fn one() -> [Operation<Arc<Gateway>>; 1] {
+    [
+        Operation::new(Method::GET, status, "getFunction", TAG, "Show a function")
+            .query("namespace", json!({ "type": "string" }), NAMESPACE)
+            .query(
+                "usage",
+                json!({ "type": "string", "enum": ["0", "1", "true", "false"] }),
+                "Whether to measure what it uses",
+            )
+            .json::<FunctionStatus>(StatusCode::OK, "The function")
+            .refuses(&[
+                Cause::NotFound,
+                Cause::ProviderFailed,
+                Cause::ProviderTimeout,
+            ]),
+    ]
 }
 
-/// What the OpenFaaS API has and this version does not.
-pub async fn later() -> Response {
-    failure(
-        StatusCode::NOT_IMPLEMENTED,
-        "not_implemented",
-        "not in this version yet: declare functions in the configuration file",
+/// The operations of `/system/scale-function/{name}`.
+pub fn scaling() -> [Operation<Arc<Gateway>>; 1] {
+    [Operation::new(
+        Method::POST,
+        scale,
+        "scaleFunction",
+        TAG,
+        "Set the number of replicas",
     )
+    .query("namespace", json!({ "type": "string" }), NAMESPACE)
+    .body::<ScaleRequest>()
+    .empty(StatusCode::ACCEPTED, "It is on the way to that number")
+    .refuses(&[Cause::NotFound])
+    .refuses(CHANGES)]
 }
 
-fn describe(function: &Function, config: &Config) -> FunctionStatus {
-    let declared = config.functions.get(&function.name);
-    let process = declared.and_then(|declared| match &declared.place {
-        Place::Process(process) => Some(process),
-        Place::Upstream(_) => None,
-    });
-    let callable = function.replicas.len() as u64;
-    // One address stands for all slots of a function that is forked per call.
-    let replicas = process.map_or(callable, |process| process.replicas);
-    FunctionStatus {
-        name: function.name.name().to_owned(),
-        namespace: function.name.namespace().to_owned(),
-        image: String::new(),
-        env_process: process.map_or_else(String::new, |process| process.command.join(" ")),
-        invocation_count: function.live.metrics.invocations(),
-        replicas,
-        available_replicas: match process {
-            Some(process) if process.mode != crate::config::Mode::Http && callable > 0 => replicas,
-            _ => callable,
-        },
-        labels: declared.map_or_else(Default::default, |declared| declared.labels.clone()),
-        annotations: declared
-            .map_or_else(Default::default, |declared| declared.annotations.clone()),
-        problem: function
-            .problem
+/// Why any change may fail.
+pub const CHANGES: &[Cause] = &[
+    Cause::Internal,
+    Cause::ProviderFailed,
+    Cause::ProviderTimeout,
+    Cause::StorageFull,
+];
+
+async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request,
+) -> Result<Json<Vec<FunctionStatus>>, ProviderError> {
+    let mut functions = gateway.provider.list(request.clone()).await?;
+    let snapshot = gateway.registry.current();
+    let namespace = request.parameter("namespace");
+    let wanted = |name: &FunctionName| {
+        namespace
             .as_ref()
-            .map(|problem| problem.why.to_string()),
+            .is_none_or(|namespace| name.namespace() == namespace)
+    };
+    functions.extend(
+        static_functions(&snapshot)
+            .filter(|(name, _)| wanted(name))
+            .map(describe),
+    );
+    for function in &mut functions {
+        count(&snapshot, function);
     }
+    functions.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
+    Ok(Json(functions))
+}
+
+async fn status(
+    State(gateway): State<Arc<Gateway>>,
+    Name(name): Name,
+    request: Request,
+) -> Result<Json<FunctionStatus>, ProviderError> {
+    let snapshot = gateway.registry.current();
+    let mut function = match static_function(&snapshot, &name, &request) {
+        Some(found) => describe(found),
+        None => gateway.provider.status(&name, request).await?,
+    };
+    count(&snapshot, &mut function);
+    Ok(Json(function))
+}
+
+async fn deploy(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request<Deployment>,
+) -> Result<Answered, ProviderError> {
+    let answer = gateway.provider.deploy(request).await?;
+    gateway.registry.caught_up(CAUGHT_UP).await;
+    Ok(Answered(answer))
+}
+
+async fn update(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request<Deployment>,
+) -> Result<Answered, ProviderError> {
+    Ok(Answered(gateway.provider.update(request).await?))
+}
+
+async fn delete(
+    State(gateway): State<Arc<Gateway>>,
+    request: Request<Removal>,
+) -> Result<Answered, ProviderError> {
+    let answer = gateway.provider.delete(request).await?;
+    gateway.registry.caught_up(CAUGHT_UP).await;
+    Ok(Answered(answer))
+}
+
+async fn scale(
+    State(gateway): State<Arc<Gateway>>,
+    Name(name): Name,
+    request: Request<ScaleRequest>,
+) -> Result<Answered, ProviderError> {
+    Ok(Answered(gateway.provider.scale(&name, request).await?))
+}
+
+/// Functions at addresses that the file declares: no provider knows of them.
+fn static_functions(snapshot: &Snapshot) -> impl Iterator<Item = (&FunctionName, Static<'_>)> {
+    let config: &Config = &snapshot.config;
+    config
+        .functions
+        .iter()
+        .filter_map(|(name, declared)| match declared.place {
+            Place::Upstream(_) => {
+                let live = snapshot.function(&name.to_string())?;
+                Some((name, Static { declared, live }))
+            }
+            Place::Process(_) => None,
+        })
+}
+
+fn static_function<'a>(
+    snapshot: &'a Snapshot,
+    name: &str,
+    request: &Request,
+) -> Option<(&'a FunctionName, Static<'a>)> {
+    let namespace = request.parameter("namespace");
+    let namespace = namespace
+        .as_deref()
+        .unwrap_or(snapshot.config.default_namespace());
+    let name = FunctionName::parse(name, namespace).ok()?;
+    static_functions(snapshot).find(|(known, _)| **known == name)
+}
+
+struct Static<'a> {
+    declared: &'a crate::config::Function,
+    live: &'a Function,
+}
+
+fn describe((name, function): (&FunctionName, Static<'_>)) -> FunctionStatus {
+    let replicas = function.live.replicas.len() as u64;
+    let problem = function.live.problem.as_ref();
+    FunctionStatus {
+        name: name.name().to_owned(),
+        namespace: name.namespace().to_owned(),
+        replicas,
+        available_replicas: replicas,
+        labels: Some(function.declared.labels.clone()),
+        annotations: Some(function.declared.annotations.clone()),
+        problem: problem.map(|problem| problem.why.to_string()),
+        ..FunctionStatus::default()
+    }
+}
+
+/// Calls are counted here, where they pass.
+fn count(snapshot: &Snapshot, function: &mut FunctionStatus) {
+    let namespace = match function.namespace.as_str() {
+        "" => snapshot.config.default_namespace(),
+        namespace => namespace,
+    };
+    let live = FunctionName::new(&function.name, namespace)
+        .ok()
+        .and_then(|name| snapshot.function(&name.to_string()));
+    function.invocation_count = live.map_or(0.0, |live| live.live.metrics.invocations() as f64);
 }

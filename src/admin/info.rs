@@ -1,56 +1,80 @@
-//! `/system/info`, `/system/namespaces` and `/healthz`.
+//! `/system/info` and `/healthz`.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use serde_json::{Value, json};
+use http::{Method, StatusCode};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use super::failure;
-use crate::config::Provider;
-use crate::gateway::{Gateway, Owner};
+use super::api::Operation;
+use super::exchange::Answered;
+use crate::error::Cause;
+use crate::function::{ProviderInfo, Version};
+use crate::gateway::Gateway;
+use crate::provider::ProviderError;
 
 /// This version, as `Cargo.toml` has it.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// The commit it was built from, or `unknown`.
 pub const COMMIT: &str = env!("GATEWAY_COMMIT");
 
-/// `GET /system/info`: who owns the functions, and what this gateway is.
-pub async fn info(State(gateway): State<Arc<Gateway>>) -> Response {
-    let provider = match &gateway.provider {
-        Owner::Process(_) => json!({
-            "provider": "process",
-            "orchestration": "process",
-            "version": { "release": RELEASE, "sha": COMMIT },
-        }),
-        Owner::Remote(remote) => match remote.info().await {
-            Ok(info) => info.unwrap_or(Value::Null),
-            Err(error) => {
-                let error = format!("the provider does not answer: {error}");
-                return failure(StatusCode::BAD_GATEWAY, "upstream_failed", &error);
-            }
-        },
-    };
-    Json(json!({
-        "provider": provider,
-        "version": { "release": RELEASE, "sha": COMMIT },
-        "arch": std::env::consts::ARCH,
+/// Who owns the functions, and what this gateway is.
+#[derive(Serialize, JsonSchema)]
+struct Info {
+    /// The provider, as it tells of itself.
+    provider: ProviderInfo,
+    /// The gateway's version.
+    version: Version,
+    /// The architecture it was built for.
+    arch: &'static str,
+}
+
+/// The operations of `/system/info`.
+pub fn all() -> [Operation<Arc<Gateway>>; 1] {
+    [Operation::new(
+        Method::GET,
+        info,
+        "getInfo",
+        "System",
+        "Show provider and version",
+    )
+    .json::<Info>(StatusCode::OK, "Both")
+    .refuses(&[Cause::ProviderFailed, Cause::ProviderTimeout])]
+}
+
+/// The operations of `/healthz`.
+pub fn health() -> [Operation<Arc<Gateway>>; 1] {
+    [Operation::new(
+        Method::GET,
+        healthz,
+        "getHealth",
+        "System",
+        "Tell whether the provider is well",
+    )
+    .open()
+    .content::<String>(StatusCode::OK, "text/plain", "It is")
+    .refuses(&[Cause::ProviderFailed, Cause::ProviderTimeout])]
+}
+
+/// This gateway's version.
+pub fn version() -> Version {
+    Version {
+        release: RELEASE.to_owned(),
+        sha: COMMIT.to_owned(),
+        commit_message: None,
+    }
+}
+
+async fn info(State(gateway): State<Arc<Gateway>>) -> Result<Json<Info>, ProviderError> {
+    Ok(Json(Info {
+        provider: gateway.provider.info().await?,
+        version: version(),
+        arch: std::env::consts::ARCH,
     }))
-    .into_response()
 }
 
-/// `GET /system/namespaces`.
-pub async fn namespaces(State(gateway): State<Arc<Gateway>>) -> Json<Vec<String>> {
-    let snapshot = gateway.registry.current();
-    Json(match &snapshot.config.provider {
-        Provider::Process(process) => process.namespaces.clone(),
-        Provider::Remote(_) => Vec::new(),
-    })
-}
-
-/// `GET /healthz`.
-pub async fn healthz() -> &'static str {
-    "OK"
+async fn healthz(State(gateway): State<Arc<Gateway>>) -> Result<Answered, ProviderError> {
+    Ok(Answered(gateway.provider.health().await?))
 }

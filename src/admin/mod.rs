@@ -1,30 +1,39 @@
 //! The management API and the portal: one route table, one file per resource.
 //!
-//! The proxy calls this router in-process. With a remote provider the routes of the OpenFaaS API
-//! never get here: [`forwarded`] names them, and the proxy sends them on.
+//! The proxy calls this router in-process, or it is served at an address of its own. Routes and
+//! their description come from the same place ([`api`]); what they ask of functions goes to the
+//! provider, whichever it is.
 
+mod api;
 mod auth;
 mod config;
+mod exchange;
 mod functions;
 mod info;
+mod logs;
+mod namespaces;
+mod secrets;
 mod telemetry;
 mod ui;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get, post};
-use http::{HeaderMap, Method, StatusCode, header};
+use axum::routing::{get, post};
+use http::{StatusCode, header};
 
-use crate::error::{REASON_HEADER, error_body};
+use crate::error::{Cause, REASON_HEADER, Refusal, error_body};
 use crate::gateway::Gateway;
 
 pub use axum::{Router, serve};
-pub use info::{COMMIT, RELEASE};
+pub use exchange::MAX_BODY;
+pub use info::{COMMIT, RELEASE, version};
 pub use telemetry::router as telemetry;
+
+use api::Api;
 
 /// Who sent a request; in the `ConnectInfo` extension.
 #[derive(Clone, Copy, Debug)]
@@ -32,21 +41,14 @@ pub struct Client(pub Option<IpAddr>);
 
 /// Every route of the API and the portal (wire.md section 1.3).
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    let protected = Router::new()
+    let (described, document) = api().finish();
+    let document: Arc<str> = document.to_string().into();
+    let protected = described
         .route(
-            "/system/functions",
-            get(functions::list).fallback(functions::later),
+            "/system/openapi.json",
+            get(|| async move { openapi(&document) }),
         )
-        .route("/system/function/{name}", get(functions::status))
-        .route("/system/info", get(info::info))
-        .route("/system/namespaces", get(info::namespaces))
-        .route("/system/config", get(config::show))
-        .route("/system/config/reload", post(config::reload))
-        .route("/system/scale-function/{name}", post(functions::later))
-        .route("/system/secrets", any(functions::later))
-        .route("/system/logs", get(functions::later))
-        .route("/system/alert", post(functions::later))
-        .route("/system/namespace/{*namespace}", any(functions::later))
+        .route("/system/alert", post(later))
         .route("/ui/", get(ui::index))
         .route("/ui/{*file}", get(ui::file))
         .layer(middleware::from_fn(auth::same_origin))
@@ -54,43 +56,45 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
             Arc::clone(&gateway),
             auth::require,
         ));
+    let (open, _) = Api::new().route("/healthz", info::health()).finish();
     Router::new()
         .merge(protected)
-        .route("/healthz", get(info::healthz))
+        .merge(open)
         .route("/", get(portal))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(Arc::clone(&gateway), count))
         .with_state(gateway)
 }
 
-/// The template of a route that a remote provider serves, if this is one.
-pub fn forwarded(method: &Method, path: &str) -> Option<&'static str> {
-    const CRUD: &[Method] = &[Method::GET, Method::POST, Method::PUT, Method::DELETE];
-    const ROUTES: &[(&str, &[Method])] = &[
-        ("/system/functions", CRUD),
-        ("/system/function/", &[Method::GET]),
-        ("/system/scale-function/", &[Method::POST]),
-        ("/system/secrets", CRUD),
-        ("/system/logs", &[Method::GET]),
-        ("/system/namespaces", &[Method::GET]),
-        ("/system/namespace/", CRUD),
-        ("/healthz", &[Method::GET]),
-    ];
-    let fits = |route: &str| match route.strip_suffix('/') {
-        // The name after it may be empty only for a namespace that is being made.
-        Some(_) => path.strip_prefix(route).is_some_and(|name| {
-            !name.contains('/') && (!name.is_empty() || route.ends_with("ce/"))
-        }),
-        None => path == route,
-    };
-    let (route, methods) = ROUTES.iter().find(|(route, _)| fits(route))?;
-    methods.contains(method).then_some(*route)
+/// What is protected, and described.
+fn api() -> Api<Arc<Gateway>> {
+    Api::new()
+        .route("/system/functions", functions::all())
+        .route("/system/function/{name}", functions::one())
+        .route("/system/scale-function/{name}", functions::scaling())
+        .route("/system/secrets", secrets::all())
+        .route("/system/namespaces", namespaces::all())
+        .route("/system/namespace/", namespaces::new())
+        .route("/system/namespace/{name}", namespaces::one())
+        .route("/system/logs", logs::all())
+        .route("/system/info", info::all())
+        .route("/system/config", config::all())
+        .route("/system/config/reload", config::reloading())
 }
 
-/// Whether a request that is to be forwarded may be.
-pub fn admitted(gateway: &Gateway, headers: &HeaderMap, path: &str) -> bool {
-    path == "/healthz" || (auth::is_same_origin(headers) && auth::admits(gateway, headers))
+fn openapi(document: &str) -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        document.to_owned(),
+    )
+        .into_response()
+}
+
+/// What the OpenFaaS API has and this version does not.
+async fn later() -> Refusal {
+    Refusal::new(Cause::NotImplemented, "not in this version yet")
 }
 
 /// An error of the API in the shape all errors of the gateway have.
@@ -114,17 +118,12 @@ async fn portal() -> Response {
 }
 
 async fn not_found() -> Response {
-    failure(
-        StatusCode::NOT_FOUND,
-        "not_found",
-        "there is nothing at this path",
-    )
+    Refusal::not_found("there is nothing at this path").into_response()
 }
 
-async fn method_not_allowed() -> Response {
-    failure(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
+async fn method_not_allowed() -> Refusal {
+    Refusal::new(
+        Cause::MethodNotAllowed,
         "this path does not take this method",
     )
 }
@@ -146,34 +145,4 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
             .api_request(method.as_str(), path, status, seconds);
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_remote_provider_serves_is_forwarded() {
-        for (method, path, template) in [
-            (Method::GET, "/system/functions", Some("/system/functions")),
-            (Method::PATCH, "/system/functions", None),
-            (
-                Method::GET,
-                "/system/function/fig",
-                Some("/system/function/"),
-            ),
-            (Method::GET, "/system/function/", None),
-            (Method::GET, "/system/function/a/b", None),
-            (
-                Method::POST,
-                "/system/namespace/",
-                Some("/system/namespace/"),
-            ),
-            (Method::GET, "/system/info", None),
-            (Method::GET, "/system/config", None),
-            (Method::GET, "/healthz", Some("/healthz")),
-        ] {
-            assert_eq!(forwarded(&method, path), template, "{method} {path}");
-        }
-    }
 }

@@ -26,6 +26,9 @@ const COMMANDS: usize = 256;
 pub struct Registry {
     snapshot: ArcSwap<Snapshot>,
     commands: mpsc::Sender<Command>,
+    provider: watch::Receiver<provider::View>,
+    /// Counts snapshots, for those who wait for one.
+    published: watch::Sender<u64>,
 }
 
 /// What the registry follows.
@@ -60,6 +63,8 @@ impl Registry {
         let registry = Arc::new(Self {
             snapshot: ArcSwap::from_pointee(workshop.compile(&view)),
             commands,
+            provider: inputs.provider.clone(),
+            published: watch::Sender::new(0),
         });
         let writer = Writer {
             registry: Arc::clone(&registry),
@@ -90,6 +95,14 @@ impl Registry {
             .await
             .ok()?;
         reply.await.ok()
+    }
+
+    /// Waits until the snapshot shows what the provider shows, at most `limit`: after a deployment, so
+    /// that its caller can call the function.
+    pub async fn caught_up(&self, limit: Duration) {
+        let mut published = self.published.subscribe();
+        let shows = |_: &u64| Arc::ptr_eq(&self.snapshot.load().provided, &self.provider.borrow());
+        let _ = tokio::time::timeout(limit, published.wait_for(shows)).await;
     }
 
     /// Asks for a function nobody has listed, to be called at its own address. `None` if its host
@@ -183,6 +196,7 @@ impl Sources {
     fn publish(&mut self, registry: &Registry) {
         let snapshot = Arc::new(self.workshop.compile(&self.view));
         registry.snapshot.store(snapshot);
+        registry.published.send_modify(|count| *count += 1);
         self.workshop.wake_lines();
         self.want_hosts();
     }

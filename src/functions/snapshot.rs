@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub unknown: Arc<Live>,
     /// Own domains and paths, in the order of the file.
     pub routes: Vec<Route>,
+    /// The provider's view it was compiled from.
+    pub provided: provider::View,
     by_name: HashMap<Box<str>, Arc<Function>>,
 }
 
@@ -141,6 +143,7 @@ impl Workshop {
             config: Arc::clone(&view.config),
             routes: self.routes(view, &by_name, fallback.as_ref()),
             unknown: Arc::clone(&self.unknown),
+            provided: Arc::clone(&view.provider),
             fallback,
             by_name,
         }

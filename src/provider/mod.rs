@@ -1,18 +1,148 @@
 //! Who owns functions: the process provider of this machine, or a remote faas-provider.
 //!
-//! A provider publishes what it sees of its functions as a [`View`] on a watch channel. The table
-//! of live functions follows that channel; nothing flows the other way but calls.
+//! A [`Provider`] answers the requests of the faas-provider API (wire.md section 9), and publishes
+//! what it sees of its functions as a [`View`] on a watch channel, which the table of live functions
+//! follows. Requests stay as they were sent until somebody has to read them: a remote provider gets
+//! them byte for byte.
 
 pub mod process;
 pub mod remote;
 mod replica;
+mod request;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
-pub use replica::{Address, Hold, Replica};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Empty};
+use tokio::sync::watch;
 
-use crate::function::FunctionName;
+pub use replica::{Address, Hold, Replica};
+pub use request::Request;
+
+use crate::config::Config;
+use crate::credentials::Credentials;
+use crate::error::Refusal;
+use crate::function::{
+    Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, ScaleRequest,
+    Secret, SecretName,
+};
+
+/// Who owns functions. All waits are bounded by the implementation, but for the body of a log that
+/// is followed.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Its functions as they can be called.
+    fn view(&self) -> watch::Receiver<View>;
+
+    /// Puts a new configuration into force.
+    fn configure(&self, config: &Config, credentials: Option<Arc<Credentials>>);
+
+    /// Does its background work until `stop`, and ends what it started.
+    async fn run(&self, stop: Stop);
+
+    /// Asks for a fresh look at its functions: something changed that it may not know of.
+    fn refresh(&self) {}
+
+    /// `GET /system/functions`; the counts are the provider's own.
+    async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError>;
+    /// `GET /system/function/NAME`; the count is the provider's own.
+    async fn status(&self, name: &str, request: Request) -> Result<FunctionStatus, ProviderError>;
+    /// `POST /system/functions`.
+    async fn deploy(&self, request: Request<Deployment>) -> Result<Answer, ProviderError>;
+    /// `PUT /system/functions`.
+    async fn update(&self, request: Request<Deployment>) -> Result<Answer, ProviderError>;
+    /// `DELETE /system/functions`.
+    async fn delete(&self, request: Request<Removal>) -> Result<Answer, ProviderError>;
+    /// `POST /system/scale-function/NAME`.
+    async fn scale(
+        &self,
+        name: &str,
+        request: Request<ScaleRequest>,
+    ) -> Result<Answer, ProviderError>;
+
+    /// `GET /system/secrets`.
+    async fn secrets(&self, request: Request) -> Result<Answer, ProviderError>;
+    /// `POST /system/secrets`.
+    async fn create_secret(&self, request: Request<Secret>) -> Result<Answer, ProviderError>;
+    /// `PUT /system/secrets`.
+    async fn update_secret(&self, request: Request<Secret>) -> Result<Answer, ProviderError>;
+    /// `DELETE /system/secrets`.
+    async fn delete_secret(&self, request: Request<SecretName>) -> Result<Answer, ProviderError>;
+
+    /// `GET /system/namespaces`.
+    async fn namespaces(&self, request: Request) -> Result<Answer, ProviderError>;
+    /// `GET /system/namespace/NAME`.
+    async fn namespace(&self, name: &str, request: Request) -> Result<Answer, ProviderError>;
+    /// `POST /system/namespace/`.
+    async fn create_namespace(&self, request: Request<Namespace>) -> Result<Answer, ProviderError>;
+    /// `PUT /system/namespace/NAME`.
+    async fn update_namespace(
+        &self,
+        name: &str,
+        request: Request<Namespace>,
+    ) -> Result<Answer, ProviderError>;
+    /// `DELETE /system/namespace/NAME`.
+    async fn delete_namespace(
+        &self,
+        name: &str,
+        request: Request<Namespace>,
+    ) -> Result<Answer, ProviderError>;
+
+    /// `GET /system/logs`: lines of JSON, for as long as they are followed.
+    async fn logs(&self, request: Request) -> Result<Answer, ProviderError>;
+    /// `GET /system/info`.
+    async fn info(&self) -> Result<ProviderInfo, ProviderError>;
+    /// `GET /healthz`.
+    async fn health(&self) -> Result<Answer, ProviderError>;
+}
+
+/// Resolves when a provider is to end.
+pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is told to the client, whoever said it.
+pub type Answer = http::Response<AnswerBody>;
+
+/// The body of an [`Answer`].
+pub type AnswerBody = UnsyncBoxBody<Bytes, io::Error>;
+
+/// Why a provider did not do what it was asked.
+#[derive(Debug)]
+pub enum ProviderError {
+    /// It was refused, or nobody could be asked.
+    Refused(Refusal),
+    /// A remote provider said so itself; its words are passed on as they are.
+    Answered(Answer),
+}
+
+impl From<Refusal> for ProviderError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Answered(answer) => write!(f, "the provider answered {}", answer.status()),
+        }
+    }
+}
+
+/// An answer without a body.
+pub fn answer(status: StatusCode) -> Answer {
+    let mut answer = Answer::new(Empty::new().map_err(|never| match never {}).boxed_unsync());
+    *answer.status_mut() = status;
+    answer
+}
 
 /// Every function a provider knows, as last seen.
 pub type View = Arc<BTreeMap<FunctionName, FunctionView>>;

@@ -1,53 +1,80 @@
-//! A faas-provider at the other end of HTTP: its list of functions, polled (wire.md section 4.2).
+//! A faas-provider at the other end of HTTP (wire.md section 9).
 //!
-//! Calls and management requests are forwarded by the proxy; what is here only keeps the gateway's
-//! view of the provider fresh. While the provider is down the last good view stays.
+//! Requests of the management API are forwarded with the gateway's credentials, and its words are
+//! passed on untouched. Its list of functions is polled (wire.md section 4.2); while it is down the
+//! last good view stays, so that functions which are called at their own address go on.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{FunctionView, View};
-use crate::config::RemoteProvider;
+use super::{Answer, FunctionView, Provider, ProviderError, Request, Stop, View};
+use crate::config::{self, Config, RemoteProvider};
 use crate::credentials::Credentials;
-use crate::function::FunctionName;
+use crate::error::{Cause, Refusal};
+use crate::function::{
+    Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, ScaleRequest,
+    Secret, SecretName,
+};
 use crate::metrics::Metrics;
 
 /// Time between two looks at the provider.
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Shortest time between two looks, however often somebody asks for one.
 const MIN_INTERVAL: Duration = Duration::from_millis(250);
-/// Longest wait for one answer of the provider.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest list taken from the provider, in bytes.
-const MAX_LIST: usize = 64 << 20;
+/// Longest wait for one answer to the poller.
+const POLL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest wait for an answer where `timeouts.upstream` sets no limit.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest answer taken from the provider, in bytes.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Headers that concern one connection only (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+    HeaderName::from_static("keep-alive"),
+];
 
 /// What the provider is asked for, and by whom.
 pub struct Remote {
-    config: ArcSwap<RemoteProvider>,
+    settings: ArcSwap<Settings>,
     credentials: ArcSwapOption<Credentials>,
-    client: Client<HttpConnector, Empty<Bytes>>,
+    client: Client<HttpConnector, Full<Bytes>>,
     view: watch::Sender<View>,
     stale: Notify,
+    metrics: Arc<Metrics>,
+}
+
+struct Settings {
+    remote: RemoteProvider,
+    /// Longest wait for an answer.
+    timeout: Duration,
 }
 
 /// Why the provider could not be asked.
 #[derive(Debug, thiserror::Error)]
-pub enum RemoteError {
+enum RemoteError {
     /// No answer in time.
-    #[error("no answer within {}s", TIMEOUT.as_secs())]
-    Timeout,
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
     /// No connection, or it broke.
     #[error("{0}")]
     Transport(String),
@@ -72,55 +99,41 @@ struct Listed {
 }
 
 impl Remote {
-    /// A poller of the provider at `config.url`. Needs no runtime until it is run.
-    pub fn new(config: RemoteProvider, credentials: Option<Arc<Credentials>>) -> Arc<Self> {
+    /// The provider that the configuration names. Needs no runtime until it is run.
+    pub fn new(
+        remote: RemoteProvider,
+        config: &Config,
+        credentials: Option<Arc<Credentials>>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            config: ArcSwap::from_pointee(config),
+            settings: ArcSwap::from_pointee(Settings::new(remote, config)),
             credentials: ArcSwapOption::new(credentials),
-            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+            client: Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .build(HttpConnector::new()),
             view: watch::channel(View::default()).0,
             stale: Notify::new(),
+            metrics,
         })
     }
 
-    /// Asks another provider, or with other credentials, from now on.
-    pub fn configure(&self, config: RemoteProvider, credentials: Option<Arc<Credentials>>) {
-        self.config.store(Arc::new(config));
-        self.credentials.store(credentials);
-        self.refresh();
-    }
-
-    /// The provider's own `/system/info`; `None` if it answers nothing.
-    pub async fn info(&self) -> Result<Option<serde_json::Value>, RemoteError> {
-        self.get("/system/info").await
-    }
-
-    /// The last good view.
-    pub fn view(&self) -> watch::Receiver<View> {
-        self.view.subscribe()
-    }
-
-    /// Asks for a look at the provider soon: something was deployed or deleted.
-    pub fn refresh(&self) {
-        self.stale.notify_one();
-    }
-
     /// Polls the provider for as long as the gateway lives.
-    pub async fn run(&self, metrics: &Metrics) {
+    async fn poll(&self) {
         let mut up = true;
         loop {
             let next = Instant::now() + INTERVAL;
-            match self.list().await {
+            match self.listed().await {
                 Ok(functions) => {
-                    metrics.provider_up.set(1);
+                    self.metrics.provider_up.set(1);
                     up = true;
                     self.publish(functions);
                 }
                 Err(error) => {
-                    metrics.provider_up.set(0);
+                    self.metrics.provider_up.set(0);
                     // Once when it goes, not every five seconds.
                     if std::mem::replace(&mut up, false) {
-                        let url = self.config.load().url.to_string();
+                        let url = self.settings.load().remote.url.to_string();
                         tracing::warn!(url, %error, "provider does not answer; keeping its last list");
                     }
                 }
@@ -135,10 +148,10 @@ impl Remote {
 
     fn publish(&self, functions: Vec<Listed>) {
         let mut view = BTreeMap::new();
-        let config = self.config.load();
+        let settings = self.settings.load();
         for listed in functions {
             let namespace = if listed.namespace.is_empty() {
-                config.namespace.as_str()
+                settings.remote.namespace.as_str()
             } else {
                 listed.namespace.as_str()
             };
@@ -168,7 +181,7 @@ impl Remote {
     }
 
     /// Lists every namespace, or the default one where the provider knows no namespaces.
-    async fn list(&self) -> Result<Vec<Listed>, RemoteError> {
+    async fn listed(&self) -> Result<Vec<Listed>, RemoteError> {
         let namespaces: Vec<String> = match self.get("/system/namespaces").await {
             Ok(Some(namespaces)) => namespaces,
             Ok(None) => Vec::new(),
@@ -178,11 +191,10 @@ impl Remote {
             Err(error) => return Err(error),
         };
         if namespaces.is_empty() {
-            let config = self.config.load_full();
-            let path = if config.namespace.is_empty() {
-                "/system/functions".to_owned()
-            } else {
-                format!("/system/functions?namespace={}", config.namespace)
+            let settings = self.settings.load_full();
+            let path = match settings.remote.namespace.as_str() {
+                "" => "/system/functions".to_owned(),
+                namespace => format!("/system/functions?namespace={namespace}"),
             };
             return Ok(self.get(&path).await?.unwrap_or_default());
         }
@@ -195,48 +207,335 @@ impl Remote {
         Ok(functions)
     }
 
-    /// One JSON document; `None` for an empty body or `null`.
+    /// One JSON document for the poller; `None` for an empty body or `null`.
     async fn get<T: for<'de> Deserialize<'de>>(
         &self,
         path: &str,
     ) -> Result<Option<T>, RemoteError> {
-        let body = timeout(TIMEOUT, self.fetch(path))
-            .await
-            .map_err(|_| RemoteError::Timeout)??;
-        if body.is_empty() {
-            return Ok(None);
+        let url = self.settings.load().remote.url.clone();
+        let (head, body) = self
+            .whole(&url, Method::GET, path, Bytes::new(), POLL_TIMEOUT)
+            .await?
+            .into_parts();
+        match head.status {
+            StatusCode::OK if body.is_empty() => Ok(None),
+            StatusCode::OK => Ok(serde_json::from_slice(&body)?),
+            status => Err(RemoteError::Status(status)),
         }
-        Ok(serde_json::from_slice(&body)?)
     }
 
-    async fn fetch(&self, path: &str) -> Result<Bytes, RemoteError> {
+    /// Forwards a request and returns the provider's answer, whatever it is.
+    async fn forward<T: Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        request: &Request<T>,
+    ) -> Result<Answer, ProviderError> {
+        let answer = self.forward_whole(method, path, request).await?;
+        Ok(answer.map(|body| {
+            let body = Full::new(body).map_err(|never| match never {});
+            body.boxed_unsync()
+        }))
+    }
+
+    /// The same for a request that changes something: the poller looks again at once.
+    async fn change<T: Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        request: &Request<T>,
+    ) -> Result<Answer, ProviderError> {
+        let answer = self.forward(method, path, request).await?;
+        if answer.status().is_success() {
+            self.refresh();
+        }
+        Ok(answer)
+    }
+
+    /// A JSON document, or the provider's own words where it has none.
+    async fn read<T: for<'de> Deserialize<'de>>(
+        &self,
+        path: &str,
+        request: &Request,
+    ) -> Result<T, ProviderError> {
+        let answer = self.forward_whole(Method::GET, path, request).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(ProviderError::Answered(answer.map(|body| {
+                let body = Full::new(body).map_err(|never| match never {});
+                body.boxed_unsync()
+            })));
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| {
+            let message = format!("unable to parse the provider's answer: {error}");
+            Refusal::new(Cause::ProviderFailed, message).into()
+        })
+    }
+
+    async fn forward_whole<T: Sync>(
+        &self,
+        method: Method,
+        path: &str,
+        request: &Request<T>,
+    ) -> Result<http::Response<Bytes>, ProviderError> {
+        let settings = self.settings.load_full();
+        let target = target(path, request);
+        let body = request.body().clone();
+        let asked = self.whole(
+            &settings.remote.url,
+            method,
+            &target,
+            body,
+            settings.timeout,
+        );
+        Ok(asked.await.map_err(Refusal::from)?)
+    }
+
+    /// A request whose answer is read to its end, all within `limit`.
+    async fn whole(
+        &self,
+        base: &Uri,
+        method: Method,
+        target: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<http::Response<Bytes>, RemoteError> {
+        let exchange = async {
+            let (head, body) = self.send(base, method, target, body).await?.into_parts();
+            let body = Limited::new(body, MAX_ANSWER).collect().await;
+            let body = body.map_err(|error| RemoteError::Transport(error.to_string()))?;
+            Ok(http::Response::from_parts(head, body.to_bytes()))
+        };
+        timeout(limit, exchange)
+            .await
+            .map_err(|_| RemoteError::Timeout(limit))?
+    }
+
+    /// Sends a request and returns the head of the answer. The caller bounds the wait.
+    async fn send(
+        &self,
+        base: &Uri,
+        method: Method,
+        target: &str,
+        body: Bytes,
+    ) -> Result<http::Response<Incoming>, RemoteError> {
         let transport = |error: &dyn std::fmt::Display| RemoteError::Transport(error.to_string());
-        let base = self.config.load().url.to_string();
-        let uri = format!("{}{path}", base.trim_end_matches('/'))
+        let uri = format!("{}{target}", base.to_string().trim_end_matches('/'))
             .parse::<Uri>()
             .map_err(|error| transport(&error))?;
-        let mut request = Request::get(uri)
-            .body(Empty::new())
-            .map_err(|error| transport(&error))?;
+        let mut request = http::Request::new(Full::new(body.clone()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        if !body.is_empty() {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(header::CONTENT_TYPE, json);
+        }
         if let Some(value) = self.authorization() {
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| transport(&error))?;
-        if response.status() != StatusCode::OK {
-            return Err(RemoteError::Status(response.status()));
-        }
-        let body = Limited::new(response.into_body(), MAX_LIST).collect().await;
-        Ok(body.map_err(|error| transport(&error))?.to_bytes())
+        let sent = self.client.request(request).await;
+        let mut response = sent.map_err(|error| RemoteError::Transport(causes(&error)))?;
+        strip(response.headers_mut());
+        Ok(response)
     }
 
     /// The gateway's credentials, as the provider has the same ones (wire.md section 8).
     fn authorization(&self) -> Option<HeaderValue> {
         self.credentials.load().as_ref()?.header().ok()
     }
+}
+
+#[async_trait]
+impl Provider for Remote {
+    fn view(&self) -> watch::Receiver<View> {
+        self.view.subscribe()
+    }
+
+    fn configure(&self, config: &Config, credentials: Option<Arc<Credentials>>) {
+        // A gateway keeps the kind of provider it was started with.
+        if let config::Provider::Remote(remote) = &config.provider {
+            let settings = Settings::new(remote.clone(), config);
+            self.settings.store(Arc::new(settings));
+        }
+        self.credentials.store(credentials);
+        self.refresh();
+    }
+
+    async fn run(&self, stop: Stop) {
+        tokio::select! {
+            () = self.poll() => {}
+            () = stop => {}
+        }
+    }
+
+    fn refresh(&self) {
+        self.stale.notify_one();
+    }
+
+    async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError> {
+        let listed: Option<_> = self.read("/system/functions", &request).await?;
+        Ok(listed.unwrap_or_default())
+    }
+
+    async fn status(&self, name: &str, request: Request) -> Result<FunctionStatus, ProviderError> {
+        self.read(&format!("/system/function/{name}"), &request)
+            .await
+    }
+
+    async fn deploy(&self, request: Request<Deployment>) -> Result<Answer, ProviderError> {
+        self.change(Method::POST, "/system/functions", &request)
+            .await
+    }
+
+    async fn update(&self, request: Request<Deployment>) -> Result<Answer, ProviderError> {
+        self.change(Method::PUT, "/system/functions", &request)
+            .await
+    }
+
+    async fn delete(&self, request: Request<Removal>) -> Result<Answer, ProviderError> {
+        self.change(Method::DELETE, "/system/functions", &request)
+            .await
+    }
+
+    async fn scale(
+        &self,
+        name: &str,
+        request: Request<ScaleRequest>,
+    ) -> Result<Answer, ProviderError> {
+        let path = format!("/system/scale-function/{name}");
+        self.change(Method::POST, &path, &request).await
+    }
+
+    async fn secrets(&self, request: Request) -> Result<Answer, ProviderError> {
+        self.forward(Method::GET, "/system/secrets", &request).await
+    }
+
+    async fn create_secret(&self, request: Request<Secret>) -> Result<Answer, ProviderError> {
+        self.forward(Method::POST, "/system/secrets", &request)
+            .await
+    }
+
+    async fn update_secret(&self, request: Request<Secret>) -> Result<Answer, ProviderError> {
+        self.forward(Method::PUT, "/system/secrets", &request).await
+    }
+
+    async fn delete_secret(&self, request: Request<SecretName>) -> Result<Answer, ProviderError> {
+        self.forward(Method::DELETE, "/system/secrets", &request)
+            .await
+    }
+
+    async fn namespaces(&self, request: Request) -> Result<Answer, ProviderError> {
+        self.forward(Method::GET, "/system/namespaces", &request)
+            .await
+    }
+
+    async fn namespace(&self, name: &str, request: Request) -> Result<Answer, ProviderError> {
+        self.forward(Method::GET, &namespace(name), &request).await
+    }
+
+    async fn create_namespace(&self, request: Request<Namespace>) -> Result<Answer, ProviderError> {
+        self.change(Method::POST, &namespace(""), &request).await
+    }
+
+    async fn update_namespace(
+        &self,
+        name: &str,
+        request: Request<Namespace>,
+    ) -> Result<Answer, ProviderError> {
+        self.change(Method::PUT, &namespace(name), &request).await
+    }
+
+    async fn delete_namespace(
+        &self,
+        name: &str,
+        request: Request<Namespace>,
+    ) -> Result<Answer, ProviderError> {
+        self.change(Method::DELETE, &namespace(name), &request)
+            .await
+    }
+
+    /// A provider without logs answers 404 or 501; both mean the same to a client (wire.md section
+    /// 11).
+    async fn logs(&self, request: Request) -> Result<Answer, ProviderError> {
+        let settings = self.settings.load_full();
+        let target = target("/system/logs", &request);
+        let asked = self.send(
+            &settings.remote.logs_url,
+            Method::GET,
+            &target,
+            Bytes::new(),
+        );
+        let answer = timeout(settings.timeout, asked)
+            .await
+            .unwrap_or(Err(RemoteError::Timeout(settings.timeout)))
+            .map_err(Refusal::from)?;
+        if matches!(
+            answer.status(),
+            StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED
+        ) {
+            let message = "the provider has no logs of functions";
+            return Err(Refusal::new(Cause::NotImplemented, message).into());
+        }
+        Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+    }
+
+    async fn info(&self) -> Result<ProviderInfo, ProviderError> {
+        self.read("/system/info", &Request::default()).await
+    }
+
+    async fn health(&self) -> Result<Answer, ProviderError> {
+        self.forward(Method::GET, "/healthz", &Request::<()>::default())
+            .await
+    }
+}
+
+impl Settings {
+    fn new(remote: RemoteProvider, config: &Config) -> Self {
+        let timeout = config.timeouts.upstream;
+        Self {
+            remote,
+            timeout: if timeout.is_zero() { TIMEOUT } else { timeout },
+        }
+    }
+}
+
+impl From<RemoteError> for Refusal {
+    fn from(error: RemoteError) -> Self {
+        let cause = match error {
+            RemoteError::Timeout(_) => Cause::ProviderTimeout,
+            _ => Cause::ProviderFailed,
+        };
+        Self::new(cause, format!("the provider does not answer: {error}"))
+    }
+}
+
+fn target<T>(path: &str, request: &Request<T>) -> String {
+    match request.query() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
+fn namespace(name: &str) -> String {
+    format!("/system/namespace/{name}")
+}
+
+/// Takes out what concerns the connection to the provider only; the body gets a length of its own.
+fn strip(headers: &mut HeaderMap) {
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+    headers.remove(header::CONTENT_LENGTH);
+}
+
+/// An error with what lies behind it: the outermost one of a client only says that it failed.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 fn same(

@@ -21,11 +21,9 @@ use tower_service::Service;
 
 use super::context::Call;
 use super::upstream::limit;
-use crate::admin::Client;
+use crate::admin::{Client, MAX_BODY};
 use crate::error::Failure;
 
-/// Longest body the API takes, in bytes.
-const MAX_BODY: usize = 1 << 20;
 /// API requests at once, long-lived streams included: the API never starves the functions.
 const AT_ONCE: usize = 256;
 /// Longest wait for a request body where `timeouts.read` sets no limit.

@@ -61,13 +61,6 @@ pub enum Target {
         /// Put in front of the whole path for a provider that expects `/function/NAME`.
         prefix: Option<Box<str>>,
     },
-    /// The provider's management API.
-    Provider {
-        /// The provider as an upstream.
-        function: Arc<Function>,
-        /// The route's template, for metrics.
-        template: &'static str,
-    },
 }
 
 impl Call {
@@ -101,11 +94,11 @@ impl Call {
         &self.in_flight.0
     }
 
-    /// The function it goes to, or the provider in its place.
+    /// The function it goes to.
     pub fn function(&self) -> Option<&Arc<Function>> {
         match &self.target {
             Target::Own | Target::Missing { .. } => None,
-            Target::Function { function, .. } | Target::Provider { function, .. } => Some(function),
+            Target::Function { function, .. } => Some(function),
         }
     }
 
@@ -114,7 +107,6 @@ impl Call {
         match &self.target {
             Target::Function { function, .. } => &function.key,
             Target::Missing { name } => name,
-            Target::Provider { .. } => "provider",
             Target::Own => "",
         }
     }

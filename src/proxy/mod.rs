@@ -26,7 +26,7 @@ use crate::admin;
 use crate::config::{LogFormat, PathPattern};
 use crate::error::{Failure, REASON_HEADER};
 use crate::functions::{Function, Lease, PathRule};
-use crate::gateway::{Gateway, Owner};
+use crate::gateway::Gateway;
 use crate::scale;
 
 use admin_bridge::{AdminBridge, Answer};
@@ -186,13 +186,8 @@ impl ProxyHttp for Proxy {
                 });
                 rewrite_path(request, replica.base_path(), prefix.as_deref(), *rest)
             }
-            _ => {
-                headers::edit(request, |headers| {
-                    self.sign(headers);
-                    forward(headers);
-                });
-                rewrite_path(request, replica.base_path(), None, 0)
-            }
+            // Only functions have an upstream.
+            _ => Err(Error::new(ErrorType::InternalError)),
         }
     }
 
@@ -255,21 +250,10 @@ impl ProxyHttp for Proxy {
         let status = status(session, call);
         let duration = call.started.elapsed();
         let seconds = duration.saturating_sub(call.waited).as_secs_f64();
-        match &call.target {
-            Target::Provider { template, .. } => {
-                let method = session.req_header().method.as_str();
-                self.gateway
-                    .metrics
-                    .api_request(method, template, status, seconds);
-                self.notice_change(session, status);
-            }
-            Target::Function { .. } | Target::Missing { .. } | Target::Own => {
-                if let Some(live) = call.counted_on() {
-                    live.metrics.count(status, seconds);
-                }
-                self.notice_unknown(call, status);
-            }
+        if let Some(live) = call.counted_on() {
+            live.metrics.count(status, seconds);
         }
+        self.notice_unknown(call, status);
         self.log_access(session, call, status, duration);
     }
 
@@ -434,7 +418,7 @@ impl Proxy {
         scale::acquire(&self.gateway.registry, function, refused.as_ref(), wait).await
     }
 
-    /// The API and the portal: answered here, or by the remote provider.
+    /// The API and the portal.
     async fn administer(
         &self,
         session: &mut Session,
@@ -444,17 +428,6 @@ impl Proxy {
         let Some(bridge) = &self.admin else {
             return Err(Failure::NoRoute);
         };
-        if let (Owner::Remote(_), Some(fallback)) =
-            (&self.gateway.provider, &call.snapshot.fallback)
-            && let Some(template) = admin::forwarded(&session.req_header().method, path)
-            && admin::admitted(&self.gateway, &session.req_header().headers, path)
-        {
-            let function = Arc::clone(fallback);
-            call.lease = Some(function.try_lease(None).ok_or(Failure::ConnectFailed)?);
-            call.stream = path == "/system/logs";
-            call.target = Target::Provider { function, template };
-            return Ok(Routed::Upstream);
-        }
         match bridge.answer(session, call).await {
             Ok(()) => Ok(Routed::Answered),
             Err(Answer::Failure(failure)) => Err(failure),
@@ -466,32 +439,13 @@ impl Proxy {
         }
     }
 
-    /// The gateway's own credentials take the place of the client's towards the provider
-    /// (wire.md section 1.4).
-    fn sign(&self, headers: &mut HeaderMap) {
-        let credentials = self.gateway.credentials.load();
-        if let Some(value) = credentials.as_ref().and_then(|own| own.header().ok()) {
-            headers.insert(header::AUTHORIZATION, value);
-        }
-    }
-
-    /// A deployment may have changed: the poller looks at once.
-    fn notice_change(&self, session: &Session, status: u16) {
-        if let Owner::Remote(remote) = &self.gateway.provider
-            && session.req_header().method != Method::GET
-            && status < 400
-        {
-            remote.refresh();
-        }
-    }
-
     /// Somebody answered under a name that is not listed: it may have been deployed meanwhile.
     fn notice_unknown(&self, call: &Call, status: u16) {
-        if let (Owner::Remote(remote), Some(live)) = (&self.gateway.provider, call.counted_on())
+        if let Some(live) = call.counted_on()
             && Arc::ptr_eq(live, &call.snapshot.unknown)
             && status < 400
         {
-            remote.refresh();
+            self.gateway.provider.refresh();
         }
     }
 

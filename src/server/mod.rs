@@ -20,11 +20,12 @@ use tokio::sync::{Mutex, watch};
 
 use crate::access_log::AccessLog;
 use crate::admin;
-use crate::config::{self, Config, Loaded, Provider, Sources};
+use crate::config::{self, Config, Loaded, Sources};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::{Inputs, Registry};
-use crate::gateway::{Gateway, Owner, Parts, desired};
+use crate::gateway::{Gateway, Parts};
 use crate::metrics::Metrics;
+use crate::provider::Provider;
 use crate::provider::process::{self, Options, ProcessProvider};
 use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
@@ -63,7 +64,7 @@ pub enum StartError {
     Credentials(#[from] CredentialsError),
     /// Functions cannot run here.
     #[error("cannot start the process provider: {0}")]
-    Provider(#[source] io::Error),
+    Provider(#[from] process::StartError),
     /// The access log cannot be written.
     #[error("{0}")]
     AccessLog(#[source] io::Error),
@@ -109,23 +110,10 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         Some(files) => Some(Arc::new(Credentials::open(files)?)),
         None => None,
     };
-    let (provider, view) = match &config.provider {
-        Provider::Process(_) => {
-            let options = Options::standard().map_err(StartError::Provider)?;
-            let provider = ProcessProvider::new(options).map_err(StartError::Provider)?;
-            provider.declare(desired(config));
-            let view = provider.view();
-            (Owner::Process(provider), view)
-        }
-        Provider::Remote(settings) => {
-            let remote = Remote::new(settings.clone(), credentials.clone());
-            let view = remote.view();
-            (Owner::Remote(remote), view)
-        }
-    };
+    let provider = provider(config, credentials.clone(), &metrics)?;
     let (registry, writer) = Registry::new(Inputs {
         config: Arc::new(config.clone()),
-        provider: view,
+        provider: provider.view(),
         metrics: Arc::clone(&metrics),
     });
     let followed = loaded.file.clone().map(|file| (file, loaded.text.clone()));
@@ -152,6 +140,23 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
     Ok((gateway, tasks))
 }
 
+fn provider(
+    config: &Config,
+    credentials: Option<Arc<Credentials>>,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<dyn Provider>, StartError> {
+    match &config.provider {
+        config::Provider::Process(_) => {
+            let options = Options::standard().map_err(process::StartError::from)?;
+            Ok(ProcessProvider::new(options, config, admin::version())?)
+        }
+        config::Provider::Remote(remote) => {
+            let metrics = Arc::clone(metrics);
+            Ok(Remote::new(remote.clone(), config, credentials, metrics))
+        }
+    }
+}
+
 async fn run_provider(
     gateway: Arc<Gateway>,
     mut stop: watch::Receiver<bool>,
@@ -161,13 +166,7 @@ async fn run_provider(
         // A sender that has gone means the same.
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    match &gateway.provider {
-        Owner::Process(provider) => provider.run(stopped).await,
-        Owner::Remote(remote) => tokio::select! {
-            () = remote.run(&gateway.metrics) => {}
-            () = stopped => {}
-        },
-    }
+    gateway.provider.run(Box::pin(stopped)).await;
     ended.send_replace(true);
 }
 
@@ -193,13 +192,9 @@ fn announce(gateway: &Gateway, listeners: &Listeners) {
     }
     let metrics = listeners.metrics.address;
     line("metrics", &format!("http://{metrics}/metrics"));
-    match &gateway.provider {
-        Owner::Process(_) => line("provider", "processes of this machine"),
-        Owner::Remote(_) => {
-            if let Provider::Remote(remote) = &config.provider {
-                line("provider", &remote.url.to_string());
-            }
-        }
+    match &config.provider {
+        config::Provider::Process(_) => line("provider", "processes of this machine"),
+        config::Provider::Remote(remote) => line("provider", &remote.url.to_string()),
     }
     line("state", &config.state_dir.display().to_string());
     match gateway.credentials.load().as_ref() {
@@ -306,6 +301,6 @@ fn processors() -> usize {
 }
 
 /// Denies new privileges to every process from here on. To be called before threads start.
-pub fn harden() -> io::Result<()> {
-    process::harden()
+pub fn harden() -> Result<(), StartError> {
+    process::harden().map_err(|error| process::StartError::from(error).into())
 }

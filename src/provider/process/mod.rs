@@ -1,6 +1,7 @@
 //! Functions as processes of this machine.
 //!
-//! [`ProcessProvider::declare`] says what shall run, and [`ProcessProvider::run`] makes it so:
+//! [`ProcessProvider`] is the API in front, with a durable [`store`] behind it. The [`Runner`] knows
+//! nothing of either: [`Runner::declare`] says what shall run, and [`Runner::run`] makes it so:
 //!
 //! ```text
 //! declaration -> supervisor -> slot (one per copy) -> resident   a process serving HTTP on a port
@@ -17,11 +18,14 @@ mod cgi;
 mod child;
 mod ledger;
 mod logs;
+mod plan;
 mod port;
+mod provider;
 pub mod reaper;
 mod resident;
 mod runtime_dir;
 mod slot;
+mod store;
 mod supervisor;
 mod watchdog;
 
@@ -37,6 +41,8 @@ use tokio::sync::{Notify, watch};
 
 pub use child::harden;
 pub use logs::{Entry, LogRing, Stream};
+pub use provider::{ProcessProvider, StartError};
+pub use store::StoreError;
 pub use watchdog::MAX_HELD;
 
 use self::child::Nursery;
@@ -135,7 +141,7 @@ struct Published {
 
 /// Runs functions as processes of this machine.
 #[derive(Debug)]
-pub struct ProcessProvider {
+pub struct Runner {
     declared: watch::Sender<Declaration>,
     published: Arc<Published>,
     host: Arc<Host>,
@@ -143,7 +149,7 @@ pub struct ProcessProvider {
     _reaper: Option<Reaper>,
 }
 
-impl ProcessProvider {
+impl Runner {
     /// A provider with nothing declared. Starts the reaper, so call it after [`harden`].
     pub fn new(options: Options) -> io::Result<Arc<Self>> {
         let dir = RuntimeDir::create(&options.runtime_parent)?;

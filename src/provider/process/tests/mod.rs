@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// A provider at work.
 struct Running {
-    provider: Arc<ProcessProvider>,
+    provider: Arc<Runner>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
     parent: tempfile::TempDir,
@@ -39,7 +39,7 @@ struct Running {
 impl Running {
     fn start() -> Self {
         let parent = tempfile::tempdir().unwrap();
-        let provider = ProcessProvider::new(Options {
+        let provider = Runner::new(Options {
             runtime_parent: parent.path().to_owned(),
             reaper: None,
             drain: LONG,

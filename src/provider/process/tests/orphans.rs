@@ -21,7 +21,7 @@ fn be_a_reaper() {
 async fn be_a_gateway() {
     let folder = std::path::PathBuf::from(std::env::var_os(FOLDER).unwrap());
     let reaper = this_program("orphans::be_a_reaper").command;
-    let provider = ProcessProvider::new(Options {
+    let provider = Runner::new(Options {
         runtime_parent: folder.clone(),
         reaper: Some(reaper.into_iter().map(OsString::from).collect()),
         drain: LONG,

@@ -1,8 +1,24 @@
-//! The words of the wire: what a function is called and what is asked of it.
+//! The words of the wire: what a function is called, what is asked of it and what is told of it, as
+//! the JSON of the faas-provider API has them (wire.md section 9).
+//!
+//! Fields that we do not know are kept, so that what goes through the gateway arrives whole.
 
-use std::collections::BTreeMap;
+mod deployment;
+mod info;
+mod log;
+mod namespace;
+mod secret;
+mod status;
+
 use std::fmt;
 use std::str::FromStr;
+
+pub use deployment::{Deployment, Removal, Resources, ScaleRequest};
+pub use info::{ProviderInfo, Version};
+pub use log::{LogLine, LogQuery};
+pub use namespace::Namespace;
+pub use secret::{Secret, SecretName};
+pub use status::{FunctionStatus, Usage};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -36,9 +52,9 @@ pub enum NameError {
 impl FunctionName {
     /// Checks both parts. An empty namespace is allowed: a provider may not know any.
     pub fn new(name: &str, namespace: &str) -> Result<Self, NameError> {
-        check_part(name)?;
+        check_name(name)?;
         if !namespace.is_empty() {
-            check_part(namespace)?;
+            check_name(namespace)?;
         }
         Ok(Self {
             name: name.to_owned(),
@@ -97,41 +113,13 @@ impl<'de> Deserialize<'de> for FunctionName {
     }
 }
 
-/// One function as `GET /system/functions` shows it (wire.md section 9). Numbers are sent even when
-/// they are zero.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FunctionStatus {
-    /// Name without namespace.
-    pub name: String,
-    /// Namespace; left out when none is known.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub namespace: String,
-    /// Image; empty for a function declared in the file.
-    pub image: String,
-    /// The command; empty for a static upstream.
-    pub env_process: String,
-    /// Calls that have ended, as this gateway counts them since it started.
-    pub invocation_count: u64,
-    /// Copies asked for.
-    pub replicas: u64,
-    /// Copies that can be called.
-    pub available_replicas: u64,
-    /// Labels.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations.
-    pub annotations: BTreeMap<String, String>,
-    /// Why it cannot be called. Not in the OpenFaaS API; clients of it ignore the field.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
 /// Whether `byte` may stand in a function's name or namespace.
 pub const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-fn check_part(part: &str) -> Result<(), NameError> {
+/// Checks a name or a namespace alone.
+pub fn check_name(part: &str) -> Result<(), NameError> {
     if part.is_empty() {
         Err(NameError::Empty)
     } else if part.len() > MAX_NAME {

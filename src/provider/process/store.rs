@@ -1,0 +1,448 @@
+//! What outlives the gateway: deployed functions, namespaces and secrets, one file each.
+//!
+//! ```text
+//! STATE/version                       the format, a number
+//! STATE/lock                          held while a gateway uses the folder
+//! STATE/functions/NAMESPACE/NAME.json
+//! STATE/namespaces/NAME.json
+//! STATE/secrets/NAMESPACE/NAME        the bytes themselves, mode 0600
+//! ```
+//!
+//! A file is written beside its place, synced, moved there, and the folder is synced. So whatever
+//! ends the gateway, at whatever moment, a file is the old one or the new one, and what was answered
+//! for is there.
+//!
+//! Everything here blocks; it is called from threads that may.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::function::{Deployment, FunctionName, Namespace};
+
+/// The format this version writes.
+const VERSION: u32 = 1;
+
+/// What the names of files that are being written begin with; no function, namespace or secret does.
+const UNFINISHED: &str = ".unfinished-";
+
+/// What becomes of a file that cannot be read: it is kept under this ending, for its owner.
+const UNREADABLE: &str = "unreadable";
+
+/// A deployed function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Record {
+    /// As it was deployed.
+    pub deployment: Deployment,
+    /// Replicas it shall have now.
+    pub replicas: u64,
+    /// When it was first deployed (RFC 3339).
+    pub created_at: String,
+}
+
+/// Everything but the secrets, as it was found.
+#[derive(Debug, Default)]
+pub(super) struct Stored {
+    pub functions: BTreeMap<FunctionName, Record>,
+    pub namespaces: BTreeMap<String, Namespace>,
+}
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another gateway uses it.
+    #[error(
+        "{} is in use by another gateway: end that one, or set another `provider.state_dir`",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// A later version of the gateway wrote it.
+    #[error("{}: format `{format}` is not known to this version, which knows {VERSION}", path.display())]
+    Later {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it says.
+        format: String,
+    },
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+/// The folder of one gateway's state.
+#[derive(Debug)]
+pub(super) struct Store {
+    root: PathBuf,
+    unfinished: AtomicU64,
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the folder, makes it where it is missing, and reads what is there. What a killed gateway
+    /// left unfinished is removed.
+    pub fn open(root: &Path) -> Result<(Self, Stored), StoreError> {
+        make_folder(root).map_err(failed(root))?;
+        let lock = lock(root)?;
+        let store = Self {
+            root: root.to_owned(),
+            unfinished: AtomicU64::new(0),
+            _lock: lock,
+        };
+        store.check_version()?;
+        for part in ["functions", "namespaces", "secrets"] {
+            let folder = root.join(part);
+            make_folder(&folder).map_err(failed(&folder))?;
+            remove_unfinished(&folder).map_err(failed(&folder))?;
+        }
+        let stored = store.read().map_err(failed(root))?;
+        Ok((store, stored))
+    }
+
+    /// Writes a function, new or changed.
+    pub fn put_function(&self, name: &FunctionName, record: &Record) -> io::Result<()> {
+        self.write(&self.function(name), &serde_json::to_vec_pretty(record)?)
+    }
+
+    /// Removes a function.
+    pub fn remove_function(&self, name: &FunctionName) -> io::Result<()> {
+        remove(&self.function(name))
+    }
+
+    /// Writes a namespace, new or changed.
+    pub fn put_namespace(&self, namespace: &Namespace) -> io::Result<()> {
+        let path = self.namespace(&namespace.name);
+        self.write(&path, &serde_json::to_vec_pretty(namespace)?)
+    }
+
+    /// Removes a namespace.
+    pub fn remove_namespace(&self, name: &str) -> io::Result<()> {
+        remove(&self.namespace(name))
+    }
+
+    /// Where the secrets lie, one folder for each namespace.
+    pub fn secrets_dir(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
+    /// Writes a secret, new or changed.
+    pub fn put_secret(&self, namespace: &str, name: &str, value: &[u8]) -> io::Result<()> {
+        self.write(&self.secret(namespace, name), value)
+    }
+
+    /// Removes a secret.
+    pub fn remove_secret(&self, namespace: &str, name: &str) -> io::Result<()> {
+        remove(&self.secret(namespace, name))
+    }
+
+    /// A secret's value; `None` if there is none of this name.
+    pub fn read_secret(&self, namespace: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.secret(namespace, name)) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The names of a namespace's secrets, sorted.
+    pub fn secret_names(&self, namespace: &str) -> io::Result<Vec<String>> {
+        let mut names = names(&self.secrets_dir().join(namespace))?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn function(&self, name: &FunctionName) -> PathBuf {
+        let folder = self.root.join("functions").join(name.namespace());
+        folder.join(format!("{}.json", name.name()))
+    }
+
+    fn namespace(&self, name: &str) -> PathBuf {
+        self.root.join("namespaces").join(format!("{name}.json"))
+    }
+
+    fn secret(&self, namespace: &str, name: &str) -> PathBuf {
+        self.secrets_dir().join(namespace).join(name)
+    }
+
+    fn check_version(&self) -> Result<(), StoreError> {
+        let path = self.root.join("version");
+        let failed = failed(&path);
+        match fs::read_to_string(&path) {
+            Ok(text) if text.trim().parse() == Ok(VERSION) => Ok(()),
+            Ok(text) => {
+                let format = text.trim().to_owned();
+                Err(StoreError::Later { path, format })
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = format!("{VERSION}\n");
+                self.write(&path, text.as_bytes()).map_err(failed)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    fn read(&self) -> io::Result<Stored> {
+        let mut stored = Stored::default();
+        let functions = self.root.join("functions");
+        for namespace in names(&functions)? {
+            let folder = functions.join(&namespace);
+            for (name, record) in documents(&folder)? {
+                match FunctionName::new(&name, &namespace) {
+                    Ok(name) => {
+                        stored.functions.insert(name, record);
+                    }
+                    Err(error) => tracing::error!(%error, "{}", folder.display()),
+                }
+            }
+        }
+        stored.namespaces = documents(&self.root.join("namespaces"))?;
+        Ok(stored)
+    }
+
+    /// The new content is in place and durable, or the old one still is.
+    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
+        let folder = path.parent().unwrap_or(&self.root);
+        make_folder(folder)?;
+        let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
+        let unfinished = folder.join(format!("{UNFINISHED}{number}"));
+        let written = write_new(&unfinished, content).and_then(|()| fs::rename(&unfinished, path));
+        if written.is_err() {
+            // A full disk is no better for half a file.
+            let _ = fs::remove_file(&unfinished);
+        }
+        written.and_then(|()| sync_folder(folder))
+    }
+}
+
+fn failed(path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| StoreError::File {
+        path: path.clone(),
+        source,
+    }
+}
+
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let path = root.join("lock");
+    let failed = failed(&path);
+    let mut options = OpenOptions::new();
+    let lock = options.write(true).create(true).truncate(false).mode(0o600);
+    let lock = lock.open(&path).map_err(&failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse(root.to_owned())),
+        Err(fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// Removes a file; one that is not there is removed already.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => path.parent().map_or(Ok(()), sync_folder),
+    }
+}
+
+/// Makes a folder that only we may enter, and makes sure that it stays.
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => sync_folder(parent),
+        _ => sync_folder(Path::new(".")),
+    }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// What a killed gateway was writing, one level of folders deep.
+fn remove_unfinished(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            remove_unfinished(&path)?;
+        } else if entry
+            .file_name()
+            .as_encoded_bytes()
+            .starts_with(UNFINISHED.as_bytes())
+        {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The visible names in a folder; none if there is no folder.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The JSON documents in a folder by their name. One that cannot be read is set aside and told of:
+/// it must neither be lost nor keep the others from running.
+fn documents<T: DeserializeOwned>(folder: &Path) -> io::Result<BTreeMap<String, T>> {
+    let mut documents = BTreeMap::new();
+    for name in names(folder)? {
+        let path = folder.join(&name);
+        if path.extension() != Some(OsStr::new("json")) {
+            continue;
+        }
+        match serde_json::from_slice(&fs::read(&path)?) {
+            Ok(document) => {
+                documents.insert(name.trim_end_matches(".json").to_owned(), document);
+            }
+            Err(error) => {
+                let aside = path.with_extension(UNREADABLE);
+                fs::rename(&path, &aside)?;
+                let (path, aside) = (path.display(), aside.display());
+                tracing::error!("{path} cannot be read: {error}; kept as {aside}");
+            }
+        }
+    }
+    Ok(documents)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn name(text: &str) -> FunctionName {
+        FunctionName::parse(text, "ns").unwrap()
+    }
+
+    fn record(image: &str) -> Record {
+        Record {
+            deployment: Deployment {
+                service: "f".to_owned(),
+                image: image.to_owned(),
+                ..Deployment::default()
+            },
+            replicas: 2,
+            created_at: "2026-01-01T00:00:00Z".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_there_at_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("state");
+        let (store, stored) = Store::open(&root).unwrap();
+        assert!(stored.functions.is_empty() && stored.namespaces.is_empty());
+        store.put_function(&name("f"), &record("one")).unwrap();
+        store.put_function(&name("f"), &record("two")).unwrap();
+        store.put_function(&name("gone"), &record("one")).unwrap();
+        store.remove_function(&name("gone")).unwrap();
+        let namespace = Namespace {
+            name: "prod".to_owned(),
+            ..Namespace::default()
+        };
+        store.put_namespace(&namespace).unwrap();
+        store.put_secret("ns", "key", &[0, 255, 10]).unwrap();
+        drop(store);
+
+        let (store, stored) = Store::open(&root).unwrap();
+        let expected = BTreeMap::from([(name("f"), record("two"))]);
+        assert_eq!(stored.functions, expected);
+        assert_eq!(stored.namespaces["prod"], namespace);
+        assert_eq!(store.secret_names("ns").unwrap(), ["key"]);
+        assert_eq!(
+            store.read_secret("ns", "key").unwrap().unwrap(),
+            [0, 255, 10]
+        );
+        assert_eq!(store.read_secret("ns", "other").unwrap(), None);
+        assert!(store.secret_names("other").unwrap().is_empty());
+    }
+
+    #[test]
+    fn nobody_else_may_look() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("state");
+        let (store, _) = Store::open(&root).unwrap();
+        store.put_secret("ns", "key", b"hush").unwrap();
+        let mode = |path: &str| fs::metadata(root.join(path)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(
+            (mode("secrets/ns/key"), mode("secrets"), mode("secrets/ns")),
+            (0o600, 0o700, 0o700)
+        );
+    }
+
+    #[test]
+    fn two_gateways_do_not_share_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (first, _) = Store::open(dir.path()).unwrap();
+        assert!(matches!(Store::open(dir.path()), Err(StoreError::InUse(_))));
+        drop(first);
+        Store::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_later_format_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("version"), "2\n").unwrap();
+        let error = Store::open(dir.path()).unwrap_err();
+        assert!(error.to_string().contains("format `2`"), "{error}");
+    }
+
+    #[test]
+    fn what_was_half_written_goes_and_what_cannot_be_read_is_kept_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("functions/ns");
+        drop(Store::open(dir.path()).unwrap());
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(".unfinished-0"), "{").unwrap();
+        fs::write(folder.join("bad.json"), "{").unwrap();
+        let (store, stored) = Store::open(dir.path()).unwrap();
+        assert!(stored.functions.is_empty());
+        assert!(!folder.join(".unfinished-0").exists());
+        assert_eq!(
+            fs::read_to_string(folder.join("bad.unreadable")).unwrap(),
+            "{"
+        );
+        store.put_function(&name("bad"), &record("new")).unwrap();
+    }
+}
