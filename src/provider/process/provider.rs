@@ -4,7 +4,7 @@
 //! [`Runner`]; so what was answered with success outlives the gateway. Functions that the
 //! configuration file declares are shown and scaled like the others, and changed in the file only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, watch};
 use super::logs::{Entry, LogRing};
 use super::plan::{self, MAX_REPLICAS};
 use super::store::{Record, Store, StoreError, Stored};
-use super::{Desired, Options, Runner};
+use super::{Desired, Options, Runner, Status};
 use crate::config::{self, Config, Image, Place};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
@@ -30,7 +30,7 @@ use crate::function::{
     Deployment, FunctionName, FunctionStatus, LogLine, LogQuery, Namespace, ProviderInfo, Removal,
     ScaleRequest, Secret, SecretName, Version, check_name,
 };
-use crate::provider::{Answer, FunctionView, Provider, ProviderError, Request, Stop, View, answer};
+use crate::provider::{Answer, Provider, ProviderError, Request, Stop, View, answer};
 
 /// Longest wait until the runner has taken note of a change; the change holds all the same.
 const NOTICE: Duration = Duration::from_secs(2);
@@ -198,16 +198,12 @@ impl ProcessProvider {
         let _ = tokio::time::timeout(NOTICE, noticed).await;
     }
 
-    fn describe(&self, state: &State, name: &FunctionName) -> Option<FunctionStatus> {
-        let view = self.runner.view().borrow().get(name).cloned();
-        let problem = self
-            .runner
-            .status(name)
-            .and_then(|status| status.problem.clone());
-        let seen = Seen { view, problem };
-        match state.settings.declared.get(name) {
-            Some(function) => state.describe_declared(name, function, &seen),
-            None => Some(describe(name, state.functions.get(name)?, &seen)),
+    /// Everything there is, at one moment.
+    fn look(&self) -> Look {
+        Look {
+            state: self.state.load_full(),
+            view: Arc::clone(&self.runner.view().borrow()),
+            statuses: self.runner.statuses(),
         }
     }
 }
@@ -247,30 +243,29 @@ impl Provider for ProcessProvider {
     }
 
     async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError> {
-        let state = self.state.load_full();
+        let look = self.look();
         let namespace = request.parameter("namespace");
         let wanted = |name: &&FunctionName| {
             namespace
                 .as_ref()
                 .is_none_or(|namespace| name.namespace() == namespace)
         };
-        let names: std::collections::BTreeSet<_> = state
-            .settings
-            .declared
+        let (declared, deployed) = (&look.state.settings.declared, &look.state.functions);
+        let names: BTreeSet<_> = declared
             .keys()
-            .chain(state.functions.keys())
+            .chain(deployed.keys())
             .filter(wanted)
             .collect();
-        let list = names
+        Ok(names
             .into_iter()
-            .filter_map(|name| self.describe(&state, name));
-        Ok(list.collect())
+            .filter_map(|name| look.describe(name))
+            .collect())
     }
 
     async fn status(&self, name: &str, request: Request) -> Result<FunctionStatus, ProviderError> {
-        let state = self.state.load_full();
-        let name = state.asked(name, &request)?;
-        let status = self.describe(&state, &name).ok_or_else(|| missing(&name))?;
+        let look = self.look();
+        let name = look.state.asked(name, &request)?;
+        let status = look.describe(&name).ok_or_else(|| missing(&name))?;
         Ok(status)
     }
 
@@ -700,45 +695,60 @@ impl State {
         FunctionName::parse(name, &self.namespace_of("", request))
             .map_err(|error| Refusal::not_found(format!("there is no function {name}: {error}")))
     }
+}
 
-    fn describe_declared(
+/// State and what runs, at one moment.
+struct Look {
+    state: Arc<State>,
+    view: View,
+    statuses: Arc<BTreeMap<FunctionName, Arc<Status>>>,
+}
+
+impl Look {
+    fn describe(&self, name: &FunctionName) -> Option<FunctionStatus> {
+        let seen = self.seen(name);
+        match self.state.settings.declared.get(name) {
+            Some(function) => self.declared(name, function, seen),
+            None => Some(deployed(name, self.state.functions.get(name)?, seen)),
+        }
+    }
+
+    /// What the runner knows of a function.
+    fn seen(&self, name: &FunctionName) -> FunctionStatus {
+        let problem = self
+            .statuses
+            .get(name)
+            .and_then(|status| status.problem.as_deref());
+        FunctionStatus {
+            name: name.name().to_owned(),
+            namespace: name.namespace().to_owned(),
+            available_replicas: self.view.get(name).map_or(0, |view| view.available),
+            problem: problem.map(str::to_owned),
+            ..FunctionStatus::default()
+        }
+    }
+
+    fn declared(
         &self,
         name: &FunctionName,
         function: &config::Function,
-        seen: &Seen,
+        seen: FunctionStatus,
     ) -> Option<FunctionStatus> {
         let Place::Process(process) = &function.place else {
             return None;
         };
+        let scaled = self.state.scaled.get(name).copied();
         Some(FunctionStatus {
             env_process: process.command.join(" "),
-            replicas: self.scaled.get(name).copied().unwrap_or(process.replicas),
+            replicas: scaled.unwrap_or(process.replicas),
             labels: Some(function.labels.clone()),
             annotations: Some(function.annotations.clone()),
-            ..seen.status(name)
+            ..seen
         })
     }
 }
 
-/// What the runner knows of a function.
-struct Seen {
-    view: Option<FunctionView>,
-    problem: Option<Arc<str>>,
-}
-
-impl Seen {
-    fn status(&self, name: &FunctionName) -> FunctionStatus {
-        FunctionStatus {
-            name: name.name().to_owned(),
-            namespace: name.namespace().to_owned(),
-            available_replicas: self.view.as_ref().map_or(0, |view| view.available),
-            problem: self.problem.as_deref().map(str::to_owned),
-            ..FunctionStatus::default()
-        }
-    }
-}
-
-fn describe(name: &FunctionName, record: &Record, seen: &Seen) -> FunctionStatus {
+fn deployed(name: &FunctionName, record: &Record, seen: FunctionStatus) -> FunctionStatus {
     let deployment = &record.deployment;
     let mut labels = deployment.labels.clone().unwrap_or_default();
     // What selects the function's pods where it runs in Kubernetes; clients look for it.
@@ -756,7 +766,7 @@ fn describe(name: &FunctionName, record: &Record, seen: &Seen) -> FunctionStatus
         requests: deployment.requests.clone(),
         read_only_root_filesystem: deployment.read_only_root_filesystem,
         created_at: Some(record.created_at.clone()),
-        ..seen.status(name)
+        ..seen
     }
 }
 
