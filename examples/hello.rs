@@ -1,5 +1,5 @@
 //! A function in HTTP mode: an ordinary web server on the port the gateway gives it in `PORT`.
-//! It greets whoever the request's body names.
+//! It greets whoever the request's body names, with the word in `GREETING`.
 //!
 //! ```yaml
 //! functions:
@@ -19,20 +19,22 @@ const MAX_LINE: u64 = 8 << 10;
 
 fn main() -> io::Result<()> {
     let port = std::env::var("PORT").unwrap_or_else(|_| "8000".to_owned());
-    serve(&TcpListener::bind(format!("127.0.0.1:{port}"))?)
+    let word = std::env::var("GREETING").unwrap_or_else(|_| "Hello".to_owned());
+    serve(&TcpListener::bind(format!("127.0.0.1:{port}"))?, &word)
 }
 
 /// One thread per connection; the gateway keeps connections open and uses them again.
-pub fn serve(listener: &TcpListener) -> io::Result<()> {
+fn serve(listener: &TcpListener, word: &str) -> io::Result<()> {
     for stream in listener.incoming() {
         let stream = stream?;
         // An error ends one connection only: its client went away or does not speak HTTP.
-        thread::spawn(move || converse(&stream));
+        let word = word.to_owned();
+        thread::spawn(move || converse(&stream, &word));
     }
     Ok(())
 }
 
-fn converse(stream: &TcpStream) -> io::Result<()> {
+fn converse(stream: &TcpStream, word: &str) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut input = BufReader::new(stream);
     let mut output = stream;
@@ -43,7 +45,7 @@ fn converse(stream: &TcpStream) -> io::Result<()> {
         } else {
             name.trim_end()
         };
-        let greeting = format!("Hello, {name}!\n");
+        let greeting = format!("{word}, {name}!\n");
         let length = greeting.len();
         let head =
             format!("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}");

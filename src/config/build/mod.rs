@@ -40,11 +40,6 @@ pub(super) const INACTIVE: &[(&str, IsSet)] = &[
     ("ui.store", |file| {
         file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
     }),
-    ("provider.images", |file| {
-        file.provider
-            .as_ref()
-            .is_some_and(|provider| provider.images.is_some())
-    }),
     ("admin.auth_proxy_url", |file| {
         file.admin
             .as_ref()

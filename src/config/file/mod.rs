@@ -147,7 +147,8 @@ pub struct Provider {
     pub state_dir: Option<Scalar<PathBuf>>,
     /// process: known namespaces, the first is the default. Default: `[openfaas-fn]`.
     pub namespaces: Option<Vec<Scalar<String>>>,
-    /// process: image globs onto local commands, first match wins. Not active in this version.
+    /// process: image globs onto local commands, for deployments that name no command; the first
+    /// that fits wins, `*` stands for any text.
     pub images: Option<Entries<Image>>,
     /// remote: base address of the provider, `http://host:port`.
     pub url: Option<Scalar<HttpUrl>>,
