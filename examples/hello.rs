@@ -24,7 +24,7 @@ fn main() -> io::Result<()> {
 }
 
 /// One thread per connection; the gateway keeps connections open and uses them again.
-fn serve(listener: &TcpListener, word: &str) -> io::Result<()> {
+pub fn serve(listener: &TcpListener, word: &str) -> io::Result<()> {
     for stream in listener.incoming() {
         let stream = stream?;
         // An error ends one connection only: its client went away or does not speak HTTP.

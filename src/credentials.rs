@@ -10,12 +10,15 @@ use std::sync::Mutex;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use subtle::ConstantTimeEq;
+use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::BasicAuth;
 
 /// User name written into a generated user file.
 const DEFAULT_USER: &str = "admin";
+
+/// Longest user name or password, in bytes.
+const MAX_LENGTH: usize = 1024;
 
 /// The credentials of the two files.
 pub struct Credentials {
@@ -48,6 +51,14 @@ pub enum CredentialsError {
     /// A file has nothing in it.
     #[error("{} is empty: put the {what} into it", path.display())]
     Empty {
+        /// The file.
+        path: PathBuf,
+        /// `user name` or `password`.
+        what: &'static str,
+    },
+    /// A file has too much in it.
+    #[error("{}: the {what} is longer than {MAX_LENGTH} bytes", path.display())]
+    TooLong {
         /// The file.
         path: PathBuf,
         /// `user name` or `password`.
@@ -91,9 +102,7 @@ impl Credentials {
             return false;
         };
         // Both are always compared, so that time does not tell which one was wrong.
-        let user = pair.user.as_bytes().ct_eq(user.as_bytes());
-        let password = pair.password.as_bytes().ct_eq(password.as_bytes());
-        (user & password).into()
+        (same(&pair.user, &user) & same(&pair.password, &password)).into()
     }
 
     /// The `Authorization` header the gateway sends to its provider.
@@ -130,6 +139,23 @@ impl Credentials {
         *cached = Some((stamp, pair.clone()));
         Ok(pair)
     }
+}
+
+/// Whether a header carries a user name and a password, right or wrong: a guess, if they are wrong.
+pub fn names_a_user(authorization: &HeaderValue) -> bool {
+    decode(authorization).is_some()
+}
+
+/// Compares in a time that depends on neither text, lengths included: both are laid into the same
+/// room first. What does not fit there is no user name or password of ours.
+fn same(own: &str, given: &str) -> Choice {
+    let room = |text: &str| {
+        let mut room = [0; MAX_LENGTH];
+        let length = text.len().min(MAX_LENGTH);
+        room[..length].copy_from_slice(&text.as_bytes()[..length]);
+        room
+    };
+    room(own).ct_eq(&room(given)) & own.len().ct_eq(&given.len())
 }
 
 /// `Basic base64(user:password)` (RFC 7617, section 2); the scheme is case-insensitive.
@@ -189,6 +215,12 @@ fn read(path: &Path, what: &'static str) -> Result<String, CredentialsError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(CredentialsError::Empty {
+            path: path.to_owned(),
+            what,
+        });
+    }
+    if text.len() > MAX_LENGTH {
+        return Err(CredentialsError::TooLong {
             path: path.to_owned(),
             what,
         });

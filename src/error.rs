@@ -198,6 +198,10 @@ pub enum Cause {
     BadRequest,
     /// A page of another site sent it.
     CrossOrigin,
+    /// Too many wrong credentials came from this address.
+    TooManyFailures,
+    /// The authentication plug-in cannot be asked.
+    AuthProxyFailed,
     /// What it is about does not exist.
     NotFound,
     /// The path exists, the method does not fit it.
@@ -267,11 +271,12 @@ impl Cause {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Unreadable | Self::BadConfig => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::AuthProxyFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
             Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -284,6 +289,8 @@ impl Cause {
         match self {
             Self::BadRequest => "bad_request",
             Self::CrossOrigin => "cross_origin",
+            Self::TooManyFailures => "too_many_failures",
+            Self::AuthProxyFailed => "auth_proxy_failed",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
@@ -302,6 +309,10 @@ impl Cause {
         match self {
             Self::BadRequest => "The request itself is wrong",
             Self::CrossOrigin => "A page of another site sent it",
+            Self::TooManyFailures => {
+                "Too many wrong credentials came from this address; try again later"
+            }
+            Self::AuthProxyFailed => "The authentication plug-in cannot be asked",
             Self::NotFound => "What it is about does not exist",
             Self::MethodNotAllowed => "This path does not take this method",
             Self::Conflict => "It does not fit what is there",

@@ -34,6 +34,8 @@ pub struct Metrics {
     pub connections_refused: IntCounter,
     /// Whether the remote provider answered when last asked.
     pub provider_up: IntGauge,
+    /// Requests to the API with wrong credentials.
+    pub auth_failures: IntCounter,
 }
 
 /// State of the configuration, in the words of Prometheus' own reload metrics.
@@ -132,6 +134,13 @@ impl Metrics {
                 IntGauge::new(
                     "gateway_provider_up",
                     "Whether the provider answered when last asked.",
+                )?,
+            )?,
+            auth_failures: register(
+                r,
+                IntCounter::new(
+                    "gateway_auth_failures_total",
+                    "Requests to the management API with wrong credentials.",
                 )?,
             )?,
             registry,

@@ -243,11 +243,13 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
                     content: Some(("text/plain", text)),
                 },
             );
-            self.refused(
-                StatusCode::TOO_MANY_REQUESTS,
-                "Too many wrong credentials came from this address; try again later",
-            );
-            self.refused(StatusCode::FORBIDDEN, Cause::CrossOrigin.describe());
+            for cause in [
+                Cause::TooManyFailures,
+                Cause::CrossOrigin,
+                Cause::AuthProxyFailed,
+            ] {
+                self.refused(cause.status(), cause.describe());
+            }
         }
         if self.body.is_some() {
             self.refused(

@@ -16,28 +16,48 @@ mod secrets;
 mod telemetry;
 mod ui;
 
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use axum::extract::connect_info::Connected;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::IncomingStream;
 use http::{StatusCode, header};
+use tokio::net::TcpListener;
 
-use crate::error::{Cause, REASON_HEADER, Refusal, error_body};
+use crate::error::{Cause, Refusal};
 use crate::gateway::Gateway;
 
-pub use axum::{Router, serve};
+pub use axum::Router;
 pub use exchange::MAX_BODY;
 pub use info::{COMMIT, RELEASE, version};
 pub use telemetry::router as telemetry;
 
 use api::Api;
+use auth::Auth;
 
 /// Who sent a request; in the `ConnectInfo` extension.
 #[derive(Clone, Copy, Debug)]
 pub struct Client(pub Option<IpAddr>);
+
+impl Connected<IncomingStream<'_, TcpListener>> for Client {
+    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
+        Self(Some(stream.remote_addr().ip()))
+    }
+}
+
+/// Serves a router at an address of its own, for as long as the gateway lives.
+pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
+    axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<Client>(),
+    )
+    .await
+}
 
 /// Every route of the API and the portal (wire.md section 1.3).
 pub fn router(gateway: Arc<Gateway>) -> Router {
@@ -53,7 +73,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/ui/{*file}", get(ui::file))
         .layer(middleware::from_fn(auth::same_origin))
         .layer(middleware::from_fn_with_state(
-            Arc::clone(&gateway),
+            Auth::new(Arc::clone(&gateway)),
             auth::require,
         ));
     let (open, _) = Api::new().route("/healthz", info::health()).finish();
@@ -95,15 +115,6 @@ fn openapi(document: &str) -> Response {
 /// What the OpenFaaS API has and this version does not.
 async fn later() -> Refusal {
     Refusal::new(Cause::NotImplemented, "not in this version yet")
-}
-
-/// An error of the API in the shape all errors of the gateway have.
-fn failure(status: StatusCode, reason: &'static str, error: &str) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE.as_str(), "application/json"),
-        (REASON_HEADER, reason),
-    ];
-    (status, headers, error_body(error, reason, None, None)).into_response()
 }
 
 /// `GET /`: 301 to the portal (wire.md section 1.3).

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{StatusCode, header};
 
-use super::failure;
+use crate::error::{Cause, Refusal};
 use crate::gateway::Gateway;
 use crate::metrics::TEXT_FORMAT;
 
@@ -24,11 +24,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     match gateway.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response(),
-        Err(error) => failure(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            &error.to_string(),
-        ),
+        Err(error) => Refusal::new(Cause::Internal, error.to_string()).into_response(),
     }
 }
 

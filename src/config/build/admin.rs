@@ -1,10 +1,11 @@
 //! `admin`: who may use the API, and where it is.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::Reader;
 use super::server::{clash, same_port};
-use crate::config::file;
+use crate::config::file::{self, Origin};
 use crate::config::value::HttpUrl;
 use crate::config::{Admin, BasicAuth, Server};
 
@@ -28,18 +29,31 @@ impl Reader<'_> {
             auth_proxy_url: auth_proxy_url.map(|HttpUrl(url)| url),
             listen,
         };
-        let address = listen.unwrap_or(server.listen);
         if let (None, Some(auth)) = (&admin.basic_auth, &raw.basic_auth)
             && let Some(enabled) = &auth.enabled
-            && !address.ip().is_loopback()
         {
-            let warning = format!(
-                "no password protects the API on {address}: whoever reaches it can run programs \
-                 as this user"
-            );
-            self.notes.warn(enabled.origin, warning);
+            self.open_to_all(enabled.origin, listen.unwrap_or(server.listen));
         }
         admin
+    }
+
+    /// An address that others reach is only open where the file says so: a variable is set once and
+    /// forgotten, and comes along from setups in which something else kept watch.
+    fn open_to_all(&mut self, origin: Origin, address: SocketAddr) {
+        if address.ip().is_loopback() {
+            return;
+        }
+        let what = format!(
+            "no password protects the API on {address}: whoever reaches it can run programs as this \
+             user"
+        );
+        if matches!(origin, Origin::File(..)) {
+            self.notes.warn(origin, what);
+        } else {
+            let advice = "listen on 127.0.0.1, or write `admin: { basic_auth: { enabled: false } }` \
+                 into the file if that is meant";
+            self.notes.refuse(origin, format!("{what}; {advice}"));
+        }
     }
 
     fn basic_auth(&mut self, raw: Option<&file::BasicAuth>, state_dir: &Path) -> Option<BasicAuth> {

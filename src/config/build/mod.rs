@@ -40,11 +40,6 @@ pub(super) const INACTIVE: &[(&str, IsSet)] = &[
     ("ui.store", |file| {
         file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
     }),
-    ("admin.auth_proxy_url", |file| {
-        file.admin
-            .as_ref()
-            .is_some_and(|admin| admin.auth_proxy_url.is_some())
-    }),
 ];
 
 /// Longest part of a wrong value that is shown, in characters.

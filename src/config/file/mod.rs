@@ -107,7 +107,8 @@ pub struct Timeouts {
 pub struct Admin {
     /// User and password.
     pub basic_auth: Option<BasicAuth>,
-    /// External check that is asked for every protected request. Not active in this version.
+    /// External check, `http://host:port/path`, asked about every protected request in place of the
+    /// password: 200 lets it pass. Default: none.
     pub auth_proxy_url: Option<Scalar<HttpUrl>>,
     /// An address of its own for `/system/*` and `/ui/*`. Default: they share `server.listen`.
     /// Restart to change.

@@ -46,9 +46,12 @@ fn uncomment(text: &str) -> (String, String) {
     (own, instead)
 }
 
-/// Whether a line is `key: …` or `- …`, and not prose.
+/// Whether a line is `key: …`, `"key": …` or `- …`, and not prose.
 fn is_entry(line: &str) -> bool {
     let line = line.trim_start();
+    if line.starts_with('"') {
+        return line.contains("\": ");
+    }
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let rest = line.trim_start_matches(word);
     line.starts_with("- ") || (rest.len() < line.len() && (rest == ":" || rest.starts_with(": ")))
@@ -60,7 +63,9 @@ fn remarks(text: &str) -> Vec<(String, &str)> {
     let mut remarks = Vec::new();
     for line in text.lines().filter(|line| is_entry(line)) {
         let indent = line.len() - line.trim_start().len();
-        let (key, rest) = line.trim_start().split_once(':').unwrap();
+        let line = line.trim_start();
+        let end = if line.starts_with('"') { "\":" } else { ":" };
+        let (key, rest) = line.split_once(end).unwrap();
         path.retain(|(outer, _)| *outer < indent);
         path.push((indent, key));
         let keys: Vec<&str> = path.iter().map(|(_, key)| *key).collect();

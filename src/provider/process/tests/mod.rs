@@ -194,7 +194,7 @@ fn this_program(part: &str) -> Process {
 fn serve_as_a_function() {
     let port: u16 = std::env::var("PORT").unwrap().parse().unwrap();
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
-    hello::serve(&listener).unwrap();
+    hello::serve(&listener, "Hello").unwrap();
 }
 
 async fn call(
