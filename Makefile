@@ -6,10 +6,10 @@ RELEASE := target/release
 # `make tools` installs here; a cargo-deny that is already on the machine is used instead.
 TOOLS := target/tools
 # Debian keeps nginx in /usr/sbin, which is not on everybody's path.
-export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:/usr/sbin
+export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/usr/bin:/usr/sbin
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt check bench bench-micro bench-load advisories tools load-tools setup clean
+.PHONY: help run build test lint fmt check bench bench-micro bench-load advisories tools test-tools load-tools setup clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -20,7 +20,7 @@ run: build ## build the release and start it on conf/gateway.yaml
 build: setup ## build the release binary and the sample function
 	$(CARGO) build --release --locked --target-dir target --bin gateway --example hello
 
-test: setup ## run every test
+test: setup test-tools ## run every test
 	$(CARGO) test --locked
 
 lint: setup tools ## formatting, clippy, rustdoc and dependencies, warnings denied
@@ -51,6 +51,10 @@ advisories: setup tools ## known holes in dependencies; downloads the RustSec ad
 
 tools: setup ## install cargo-deny into target/ if the machine has none
 	@.ci/tools $(TOOLS)
+
+# What the tests start themselves, each on a port of its own.
+test-tools:
+	@.ci/unpack $(TOOLS) prometheus=prometheus
 
 # Debian's nginx starts a service on port 80 once it is installed; the bench does not touch it.
 load-tools:

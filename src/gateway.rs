@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::config::diff::{Change, Effect, diff};
 use crate::config::{self, Config, Loaded, Sources};
+use crate::counts::Counts;
 use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::Registry;
 use crate::metrics::Metrics;
@@ -25,6 +26,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Who owns the functions that are not static upstreams.
     pub provider: Arc<dyn Provider>,
+    /// How often functions were called.
+    pub counts: Arc<Counts>,
     /// What the API asks for; `None`: it is open.
     pub credentials: ArcSwapOption<Credentials>,
     /// The way to a graceful end.
@@ -76,6 +79,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Who owns functions.
     pub provider: Arc<dyn Provider>,
+    /// How often functions were called.
+    pub counts: Arc<Counts>,
     /// What the API asks for.
     pub credentials: Option<Arc<Credentials>>,
     /// Where the configuration comes from.
@@ -110,6 +115,7 @@ impl Gateway {
             registry: parts.registry,
             metrics: parts.metrics,
             provider: parts.provider,
+            counts: parts.counts,
             credentials: ArcSwapOption::new(parts.credentials),
             drain: Drain::default(),
             status: ArcSwap::from_pointee(status),

@@ -3,14 +3,16 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, duration  <-  error  <-  config, metrics  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
+//! function, duration, durable  <-  error  <-  config, metrics, counts  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod access_log;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod counts;
 pub mod credentials;
+pub mod durable;
 pub mod duration;
 pub mod error;
 pub mod function;

@@ -1,8 +1,9 @@
 //! What Prometheus sees: names, labels and buckets of wire.md section 4, and the handles the hot
 //! path holds so that it never looks a label up.
 
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -36,6 +37,12 @@ pub struct Metrics {
     pub provider_up: IntGauge,
     /// Requests to the API with wrong credentials.
     pub auth_failures: IntCounter,
+    /// Whether Prometheus answered when last asked for other gateways' calls.
+    pub prometheus_up: IntGauge,
+    instance: IntGaugeVec,
+    // Calls that have ended, by function, the functions that are gone included. Held to find a
+    // function's count once, never while counting.
+    ended: Mutex<HashMap<String, Arc<AtomicU64>>>,
 }
 
 /// State of the configuration, in the words of Prometheus' own reload metrics.
@@ -143,6 +150,24 @@ impl Metrics {
                     "Requests to the management API with wrong credentials.",
                 )?,
             )?,
+            prometheus_up: register(
+                r,
+                IntGauge::new(
+                    "gateway_prometheus_up",
+                    "Whether Prometheus answered when last asked for other gateways' calls.",
+                )?,
+            )?,
+            instance: register(
+                r,
+                IntGaugeVec::new(
+                    Opts::new(
+                        "gateway_instance_info",
+                        "Names this gateway, over its restarts.",
+                    ),
+                    &["id"],
+                )?,
+            )?,
+            ended: Mutex::default(),
             registry,
         };
         metrics.registry.register(Box::new(
@@ -162,8 +187,35 @@ impl Metrics {
             connect_retries: self.retries.with_label_values(&[label, "connect"]),
             calls: self.calls.clone(),
             by_code: std::array::from_fn(|_| OnceLock::new()),
-            other_codes: AtomicU64::new(0),
+            ended: Arc::clone(self.ended().entry(label.to_owned()).or_default()),
         }
+    }
+
+    /// Lets the calls of a function count on from those of an earlier life. The counters that
+    /// Prometheus sees start at zero, as it expects.
+    pub fn start_from(&self, label: &str, calls: u64) {
+        let mut ended = self.ended();
+        let count = ended.entry(label.to_owned()).or_default();
+        count.fetch_add(calls, Ordering::Relaxed);
+    }
+
+    /// Calls that have ended, by `function_name`; functions that were never called are left out.
+    pub fn calls_by_function(&self) -> BTreeMap<String, u64> {
+        let ended = self.ended();
+        let counts = ended.iter().filter(|(label, _)| *label != UNKNOWN);
+        counts
+            .map(|(label, count)| (label.clone(), count.load(Ordering::Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// Names this gateway.
+    pub fn set_instance(&self, id: &str) {
+        self.instance.with_label_values(&[id]).set(1);
+    }
+
+    fn ended(&self) -> MutexGuard<'_, HashMap<String, Arc<AtomicU64>>> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sets the replica count of a function.
@@ -239,7 +291,7 @@ pub struct FunctionMetrics {
     pub connect_retries: IntCounter,
     calls: CallMetrics,
     by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
-    other_codes: AtomicU64,
+    ended: Arc<AtomicU64>,
 }
 
 struct CodeMetrics {
@@ -272,6 +324,7 @@ impl FunctionMetrics {
 
     /// Counts a call's outcome.
     pub fn count(&self, code: u16, seconds: f64) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
         match COMMON_CODES.iter().position(|known| *known == code) {
             Some(slot) => {
                 let handles = self.by_code[slot].get_or_init(|| self.calls.code(&self.label, code));
@@ -279,7 +332,6 @@ impl FunctionMetrics {
                 handles.seconds.observe(seconds);
             }
             None => {
-                self.other_codes.fetch_add(1, Ordering::Relaxed);
                 let handles = self.calls.code(&self.label, code);
                 handles.total.inc();
                 handles.seconds.observe(seconds);
@@ -287,10 +339,9 @@ impl FunctionMetrics {
         }
     }
 
-    /// Calls counted so far, whatever their outcome.
+    /// Calls that have ended, whatever their outcome, in this life of the gateway and earlier ones.
     pub fn invocations(&self) -> u64 {
-        let common = self.by_code.iter().filter_map(OnceLock::get);
-        common.map(|code| code.total.get()).sum::<u64>() + self.other_codes.load(Ordering::Relaxed)
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// Keeps a call in the gauge of held calls until dropped.

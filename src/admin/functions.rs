@@ -139,7 +139,7 @@ async fn list(
             .map(describe),
     );
     for function in &mut functions {
-        count(&snapshot, function);
+        count(&gateway, &snapshot, function);
     }
     functions.sort_by(|a, b| (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name)));
     Ok(Json(functions))
@@ -155,7 +155,7 @@ async fn status(
         Some(found) => describe(found),
         None => gateway.provider.status(&name, request).await?,
     };
-    count(&snapshot, &mut function);
+    count(&gateway, &snapshot, &mut function);
     Ok(Json(function))
 }
 
@@ -240,14 +240,17 @@ fn describe((name, function): (&FunctionName, Static<'_>)) -> FunctionStatus {
     }
 }
 
-/// Calls are counted here, where they pass.
-fn count(snapshot: &Snapshot, function: &mut FunctionStatus) {
-    let namespace = match function.namespace.as_str() {
-        "" => snapshot.config.default_namespace(),
+/// Calls are counted where they pass, whatever a provider says.
+fn count(gateway: &Gateway, snapshot: &Snapshot, status: &mut FunctionStatus) {
+    let default_namespace = snapshot.config.default_namespace();
+    let namespace = match status.namespace.as_str() {
+        "" => default_namespace,
         namespace => namespace,
     };
-    let live = FunctionName::new(&function.name, namespace)
-        .ok()
-        .and_then(|name| snapshot.function(&name.to_string()));
-    function.invocation_count = live.map_or(0.0, |live| live.live.metrics.invocations() as f64);
+    let Ok(name) = FunctionName::new(&status.name, namespace) else {
+        return;
+    };
+    let live = snapshot.function(&name.to_string());
+    let own = live.map_or(0, |function| function.live.metrics.invocations());
+    status.invocation_count = gateway.counts.total(&name, default_namespace, own);
 }

@@ -46,6 +46,7 @@ impl ShutdownSignalWatch for End {
         if timeout(PROVIDER_END, waiting).await.is_err() {
             tracing::error!("some function processes did not end");
         }
+        self.gateway.counts.save_aside().await;
         tracing::info!("ended");
         // All is done that can be: Pingora's graceful end would only sleep.
         ShutdownSignal::FastShutdown

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, watch};
 use crate::access_log::AccessLog;
 use crate::admin;
 use crate::config::{self, Config, Loaded, Sources};
+use crate::counts::{Counts, CountsError};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::{Inputs, Registry};
 use crate::gateway::{Gateway, Parts};
@@ -71,6 +72,9 @@ pub enum StartError {
     /// Signals cannot be caught.
     #[error("cannot catch signals: {0}")]
     Signals(#[source] io::Error),
+    /// Counts cannot be kept.
+    #[error("cannot keep counts of calls: {0}")]
+    Counts(#[from] CountsError),
     /// Metrics cannot be registered.
     #[error("cannot register metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -98,6 +102,7 @@ pub fn run(sources: Sources) -> Result<(), StartError> {
 struct Tasks {
     registry: Task,
     provider: Task,
+    counts: Task,
     watcher: Option<Task>,
     stop_provider: watch::Sender<bool>,
     provider_ended: watch::Receiver<bool>,
@@ -111,6 +116,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         None => None,
     };
     let provider = provider(config, credentials.clone(), &metrics)?;
+    let counts = Counts::open(&config.state_dir, Arc::clone(&metrics))?;
     let (registry, writer) = Registry::new(Inputs {
         config: Arc::new(config.clone()),
         provider: provider.view(),
@@ -121,6 +127,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         registry,
         metrics,
         provider,
+        counts,
         credentials,
         sources,
         loaded,
@@ -130,6 +137,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
     let tasks = Tasks {
         registry: Box::pin(writer.run()),
         provider: Box::pin(run_provider(Arc::clone(&gateway), stop, ended)),
+        counts: Box::pin(keep_counts(Arc::clone(&gateway))),
         watcher: followed.map(|(file, text)| {
             let changes = config::watch::watch(file, Some(text));
             Box::pin(follow_file(Arc::clone(&gateway), changes)) as Task
@@ -168,6 +176,11 @@ async fn run_provider(
     };
     gateway.provider.run(Box::pin(stopped)).await;
     ended.send_replace(true);
+}
+
+async fn keep_counts(gateway: Arc<Gateway>) {
+    let prometheus = || gateway.registry.current().config.scale.prometheus.clone();
+    Arc::clone(&gateway.counts).run(prometheus).await;
 }
 
 async fn follow_file(gateway: Arc<Gateway>, mut changes: config::watch::Changes) {
@@ -262,6 +275,7 @@ fn serve(
     server.add_service(Background::new("functions", 1, tasks.registry));
     // Forking is done here, apart from the proxy's threads.
     server.add_service(Background::new("provider", threads, tasks.provider));
+    server.add_service(Background::new("counts", 1, tasks.counts));
     if let Some(watcher) = tasks.watcher {
         server.add_service(Background::new("config", 1, watcher));
     }

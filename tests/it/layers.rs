@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top; each line may use itself and what stands before it.
 const LAYERS: &[&[&str]] = &[
-    &["duration", "function"],
+    &["duration", "durable", "function"],
     &["error"],
     &["config"],
     &["metrics", "credentials"],
+    &["counts"],
     &["provider", "queue"],
     &["functions"],
     &["scale"],

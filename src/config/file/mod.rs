@@ -194,7 +194,8 @@ pub struct Scale {
     pub wait: Option<Wait>,
     /// Replicas by load. Not active in this version.
     pub autoscaler: Option<Autoscaler>,
-    /// Prometheus that knows other gateways' counts. Not active in this version.
+    /// Prometheus that scrapes several gateways: what the others counted is added to the counts of
+    /// calls. Default: none.
     pub prometheus: Option<Prometheus>,
 }
 

@@ -8,30 +8,24 @@
 //! STATE/secrets/NAMESPACE/NAME        the bytes themselves, mode 0600
 //! ```
 //!
-//! A file is written beside its place, synced, moved there, and the folder is synced. So whatever
-//! ends the gateway, at whatever moment, a file is the old one or the new one, and what was answered
-//! for is there.
-//!
-//! Everything here blocks; it is called from threads that may.
+//! Whatever ends the gateway, at whatever moment: a file is the old one or the new one, and what was
+//! answered for is there ([`durable`]). Everything here blocks; it is called from threads that may.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::function::{Deployment, FunctionName, Namespace};
 
 /// The format this version writes.
 const VERSION: u32 = 1;
-
-/// What the names of files that are being written begin with; no function, namespace or secret does.
-const UNFINISHED: &str = ".unfinished-";
 
 /// What becomes of a file that cannot be read: it is kept under this ending, for its owner.
 const UNREADABLE: &str = "unreadable";
@@ -86,7 +80,6 @@ pub enum StoreError {
 #[derive(Debug)]
 pub(super) struct Store {
     root: PathBuf,
-    unfinished: AtomicU64,
     _lock: File,
 }
 
@@ -94,18 +87,17 @@ impl Store {
     /// Opens the folder, makes it where it is missing, and reads what is there. What a killed gateway
     /// left unfinished is removed.
     pub fn open(root: &Path) -> Result<(Self, Stored), StoreError> {
-        make_folder(root).map_err(failed(root))?;
+        durable::make_folder(root).map_err(failed(root))?;
         let lock = lock(root)?;
         let store = Self {
             root: root.to_owned(),
-            unfinished: AtomicU64::new(0),
             _lock: lock,
         };
         store.check_version()?;
         for part in ["functions", "namespaces", "secrets"] {
             let folder = root.join(part);
-            make_folder(&folder).map_err(failed(&folder))?;
-            remove_unfinished(&folder).map_err(failed(&folder))?;
+            durable::make_folder(&folder).map_err(failed(&folder))?;
+            durable::remove_unfinished(&folder).map_err(failed(&folder))?;
         }
         let stored = store.read().map_err(failed(root))?;
         Ok((store, stored))
@@ -113,23 +105,23 @@ impl Store {
 
     /// Writes a function, new or changed.
     pub fn put_function(&self, name: &FunctionName, record: &Record) -> io::Result<()> {
-        self.write(&self.function(name), &serde_json::to_vec_pretty(record)?)
+        durable::write(&self.function(name), &serde_json::to_vec_pretty(record)?)
     }
 
     /// Removes a function.
     pub fn remove_function(&self, name: &FunctionName) -> io::Result<()> {
-        remove(&self.function(name))
+        durable::remove(&self.function(name))
     }
 
     /// Writes a namespace, new or changed.
     pub fn put_namespace(&self, namespace: &Namespace) -> io::Result<()> {
         let path = self.namespace(&namespace.name);
-        self.write(&path, &serde_json::to_vec_pretty(namespace)?)
+        durable::write(&path, &serde_json::to_vec_pretty(namespace)?)
     }
 
     /// Removes a namespace.
     pub fn remove_namespace(&self, name: &str) -> io::Result<()> {
-        remove(&self.namespace(name))
+        durable::remove(&self.namespace(name))
     }
 
     /// Where the secrets lie, one folder for each namespace.
@@ -139,12 +131,12 @@ impl Store {
 
     /// Writes a secret, new or changed.
     pub fn put_secret(&self, namespace: &str, name: &str, value: &[u8]) -> io::Result<()> {
-        self.write(&self.secret(namespace, name), value)
+        durable::write(&self.secret(namespace, name), value)
     }
 
     /// Removes a secret.
     pub fn remove_secret(&self, namespace: &str, name: &str) -> io::Result<()> {
-        remove(&self.secret(namespace, name))
+        durable::remove(&self.secret(namespace, name))
     }
 
     /// A secret's value; `None` if there is none of this name.
@@ -187,7 +179,7 @@ impl Store {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let text = format!("{VERSION}\n");
-                self.write(&path, text.as_bytes()).map_err(failed)
+                durable::write(&path, text.as_bytes()).map_err(failed)
             }
             Err(error) => Err(failed(error)),
         }
@@ -210,20 +202,6 @@ impl Store {
         stored.namespaces = documents(&self.root.join("namespaces"))?;
         Ok(stored)
     }
-
-    /// The new content is in place and durable, or the old one still is.
-    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let folder = path.parent().unwrap_or(&self.root);
-        make_folder(folder)?;
-        let number = self.unfinished.fetch_add(1, Ordering::Relaxed);
-        let unfinished = folder.join(format!("{UNFINISHED}{number}"));
-        let written = write_new(&unfinished, content).and_then(|()| fs::rename(&unfinished, path));
-        if written.is_err() {
-            // A full disk is no better for half a file.
-            let _ = fs::remove_file(&unfinished);
-        }
-        written.and_then(|()| sync_folder(folder))
-    }
 }
 
 fn failed(path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
@@ -245,62 +223,6 @@ fn lock(root: &Path) -> Result<File, StoreError> {
         Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse(root.to_owned())),
         Err(fs::TryLockError::Error(error)) => Err(failed(error)),
     }
-}
-
-fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(content)?;
-    file.sync_all()
-}
-
-/// Removes a file; one that is not there is removed already.
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => path.parent().map_or(Ok(()), sync_folder),
-    }
-}
-
-/// Makes a folder that only we may enter, and makes sure that it stays.
-fn make_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)?;
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => sync_folder(parent),
-        _ => sync_folder(Path::new(".")),
-    }
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// What a killed gateway was writing, one level of folders deep.
-fn remove_unfinished(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            remove_unfinished(&path)?;
-        } else if entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(UNFINISHED.as_bytes())
-        {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
 }
 
 /// The visible names in a folder; none if there is no folder.

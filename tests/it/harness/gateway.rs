@@ -140,6 +140,11 @@ impl Gateway {
         self.api
     }
 
+    /// Where its metrics are.
+    pub fn metrics_address(&self) -> SocketAddr {
+        self.metrics
+    }
+
     /// A connection to functions and API.
     #[track_caller]
     pub fn connect(&self) -> Connection {

@@ -2,5 +2,6 @@
 
 mod auth;
 mod config;
+mod counts;
 mod functions;
 mod info;
