@@ -3,7 +3,7 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, duration, durable  <-  error  <-  config, metrics, counts  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
+//! function, duration, quantity, durable  <-  error  <-  config, metrics, counts  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod access_log;
@@ -21,5 +21,6 @@ pub mod gateway;
 pub mod metrics;
 pub mod provider;
 pub mod proxy;
+pub mod quantity;
 pub mod scale;
 pub mod server;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use gateway::cli::{self, Cli, Command};
 use gateway::config::Sources;
-use gateway::provider::process::reaper;
+use gateway::provider::process::{launcher, reaper};
 use gateway::server;
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +15,10 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Before all else: a function waits for it.
+    if let Some(code) = launcher::run(std::env::args_os()) {
+        return code;
+    }
     let cli = Cli::parse();
     let sources = cli.sources();
     match cli.command.unwrap_or_default() {

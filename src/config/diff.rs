@@ -9,7 +9,7 @@ use super::Config;
 use super::masked::{masked, plain};
 
 /// Keys that are read once at the start, with all that lies below them.
-const RESTART: [&str; 10] = [
+const RESTART: [&str; 11] = [
     "server.listen",
     "server.metrics",
     "server.threads",
@@ -18,6 +18,7 @@ const RESTART: [&str; 10] = [
     "server.upstream_keepalive",
     "provider.kind",
     "provider.state_dir",
+    "provider.isolation",
     "admin.listen",
     "access_log.output",
 ];

@@ -185,6 +185,7 @@ fn provider(config: &Config) -> Value {
                 "kind": "process",
                 "state_dir": state_dir,
                 "namespaces": process.namespaces,
+                "isolation": process.isolation.as_str(),
                 "images": process.images.iter().map(image).collect::<Map<_, _>>(),
             })
         }
@@ -284,6 +285,8 @@ fn process(process: &Process) -> Value {
         "dir": process.dir,
         "environment": process.environment,
         "replicas": process.replicas,
+        "secrets": process.secrets.names,
+        "limits": { "memory": process.limits.memory, "cpu": process.limits.cpu.map(|cpu| format!("{cpu}m")) },
         "max_inflight": watchdog.max_inflight,
         "content_type": watchdog.content_type,
         "cgi_headers": watchdog.cgi_headers,

@@ -181,6 +181,21 @@ pub struct ProcessProvider {
     pub namespaces: Vec<String>,
     /// Image globs onto local commands, first match wins, in the order of the file.
     pub images: Vec<Image>,
+    /// What keeps functions apart from the machine and from each other. Restart to change.
+    pub isolation: Isolation,
+}
+
+/// How far processes of functions are kept apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// A process group, a clean environment, no new privileges.
+    None,
+    /// The same, and secrets at their usual place in a mount namespace of their own.
+    #[default]
+    Basic,
+    /// The same, and their own view of processes and files: read-only but for the function's folder
+    /// and `/tmp`.
+    Sandbox,
 }
 
 /// How to run an image here.
@@ -332,7 +347,7 @@ pub enum Place {
     /// At addresses that somebody else runs.
     Upstream(Vec<Upstream>),
     /// In a process of this machine.
-    Process(Process),
+    Process(Box<Process>),
 }
 
 /// One static address: `http://host:port/base`.
@@ -371,6 +386,10 @@ pub struct Process {
     pub environment: BTreeMap<String, String>,
     /// Copies asked for: processes in HTTP mode, otherwise a count of slots.
     pub replicas: u64,
+    /// What it may read of the namespace's secrets.
+    pub secrets: Secrets,
+    /// What each process may use at most.
+    pub limits: Limits,
     /// What the watchdog around it does.
     pub watchdog: Watchdog,
 }
@@ -384,9 +403,29 @@ impl fmt::Debug for Process {
             .field("dir", &self.dir)
             .field("environment", &self.environment.keys())
             .field("replicas", &self.replicas)
+            .field("secrets", &self.secrets)
+            .field("limits", &self.limits)
             .field("watchdog", &self.watchdog)
             .finish()
     }
+}
+
+/// Secrets of a function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Secrets {
+    /// Their names.
+    pub names: Vec<String>,
+    /// Differs where their values do, so that a function which is updated gets the new ones.
+    pub version: u64,
+}
+
+/// What a process may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory of its own.
+    pub memory: Option<u64>,
+    /// Thousandths of a processor; shown, as nothing here can enforce it.
+    pub cpu: Option<u64>,
 }
 
 /// The knobs of the classic watchdog (users.md section 5.3), and the readiness probe.

@@ -10,8 +10,9 @@ use ipnet::IpNet;
 use schemars::{Schema, json_schema};
 
 use super::suggest;
-use super::{HostPort, LogFormat, LogOutput, Mode, Upstream};
+use super::{HostPort, Isolation, LogFormat, LogOutput, Mode, Upstream};
 use crate::duration::{parse_duration, parse_size};
+use crate::quantity::{parse_cpu, parse_memory};
 
 /// A value that is written as one scalar.
 pub trait Value: Sized {
@@ -48,6 +49,14 @@ pub enum ProviderWord {
     /// A faas-provider over HTTP.
     Remote,
 }
+
+/// An amount of memory in bytes, written as Kubernetes does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory(pub u64);
+
+/// Thousandths of a processor, written as Kubernetes does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu(pub u64);
 
 /// `queue.kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,6 +244,36 @@ impl Value for ProviderWord {
     }
 }
 
+impl Value for Isolation {
+    fn read(text: &str) -> Result<Self, String> {
+        word(text, ISOLATIONS)
+    }
+
+    fn schema() -> Schema {
+        words_schema(ISOLATIONS)
+    }
+}
+
+impl Value for Memory {
+    fn read(text: &str) -> Result<Self, String> {
+        parse_memory(text).map(Self)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": ["string", "integer"], "examples": ["64Mi"] })
+    }
+}
+
+impl Value for Cpu {
+    fn read(text: &str) -> Result<Self, String> {
+        parse_cpu(text).map(Self)
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": ["string", "number"], "examples": ["500m"] })
+    }
+}
+
 impl Value for QueueWord {
     fn read(text: &str) -> Result<Self, String> {
         word(text, QUEUES)
@@ -278,6 +317,12 @@ const PROVIDERS: &[(&str, ProviderWord)] = &[
     ("remote", ProviderWord::Remote),
 ];
 
+const ISOLATIONS: &[(&str, Isolation)] = &[
+    ("none", Isolation::None),
+    ("basic", Isolation::Basic),
+    ("sandbox", Isolation::Sandbox),
+];
+
 const QUEUES: &[(&str, QueueWord)] = &[
     ("embedded", QueueWord::Embedded),
     ("jetstream", QueueWord::Jetstream),
@@ -293,6 +338,13 @@ impl Mode {
     /// The word for it in the file.
     pub fn as_str(self) -> &'static str {
         word_of(self, MODES)
+    }
+}
+
+impl Isolation {
+    /// The word for it in the file.
+    pub fn as_str(self) -> &'static str {
+        word_of(self, ISOLATIONS)
     }
 }
 

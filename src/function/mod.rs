@@ -25,6 +25,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Longest name or namespace, in bytes: a DNS label (RFC 1035, section 2.3.4).
 pub const MAX_NAME: usize = 63;
 
+/// Longest name of a secret, in bytes: what Kubernetes allows.
+pub const MAX_SECRET_NAME: usize = 253;
+
 /// A function's name and the namespace it lives in, written `name.namespace`.
 ///
 /// Both parts are made of ASCII letters, digits, `-` and `_` (wire.md section 1.2), at most
@@ -48,6 +51,14 @@ pub enum NameError {
     #[error("`{0}` may only contain letters, digits, `-` and `_`")]
     BadCharacter(String),
 }
+
+/// Why a text is not a secret's name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` cannot be a secret's name: letters, digits, `-`, `_` and `.` can be, at most \
+     {MAX_SECRET_NAME}, no dot in front"
+)]
+pub struct SecretNameError(String);
 
 impl FunctionName {
     /// Checks both parts. An empty namespace is allowed: a provider may not know any.
@@ -128,6 +139,17 @@ pub fn check_name(part: &str) -> Result<(), NameError> {
         Err(NameError::BadCharacter(part.to_owned()))
     } else {
         Ok(())
+    }
+}
+
+/// Checks a secret's name: it is a file's name as well.
+pub fn check_secret_name(name: &str) -> Result<(), SecretNameError> {
+    let good = |byte: u8| is_name_byte(byte) || byte == b'.';
+    let fits = (1..=MAX_SECRET_NAME).contains(&name.len());
+    if fits && !name.starts_with('.') && name.bytes().all(good) {
+        Ok(())
+    } else {
+        Err(SecretNameError(name.to_owned()))
     }
 }
 

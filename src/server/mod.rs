@@ -154,8 +154,9 @@ fn provider(
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<dyn Provider>, StartError> {
     match &config.provider {
-        config::Provider::Process(_) => {
-            let options = Options::standard().map_err(process::StartError::from)?;
+        config::Provider::Process(process) => {
+            let options = Options::standard(process.isolation, &config.state_dir);
+            let options = options.map_err(process::StartError::from)?;
             Ok(ProcessProvider::new(options, config, admin::version())?)
         }
         config::Provider::Remote(remote) => {

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::config::file::{self, Entries, OneOrMany, Origin, Scalar};
-use crate::config::{Function, Mode, Place, Process, Provider, Timeouts, Watchdog, function_key};
-use crate::function::FunctionName;
+use crate::config::value::{Cpu, Memory};
+use crate::config::{
+    Function, Limits, Mode, Place, Process, Provider, Secrets, Timeouts, Watchdog, function_key,
+};
+use crate::function::{FunctionName, check_secret_name};
 
 /// The provider, and where its kind was written.
 pub(super) struct Owner<'a> {
@@ -70,7 +73,9 @@ impl Reader<'_> {
         timeouts: Timeouts,
     ) -> Option<Function> {
         let place = match (&raw.process, &raw.upstream) {
-            (Some(command), None) => self.process(key, command, raw, owner).map(Place::Process),
+            (Some(command), None) => self
+                .process(key, command, raw, owner)
+                .map(|process| Place::Process(Box::new(process))),
             (None, Some(upstream)) => {
                 self.only_for_processes(key, raw);
                 Some(Place::Upstream(
@@ -134,6 +139,8 @@ impl Reader<'_> {
             dir: self.read(&format!("{key}.dir"), &raw.dir),
             environment: self.environment(&format!("{key}.environment"), raw),
             replicas: self.read_or(&format!("{key}.replicas"), &raw.replicas, 1),
+            secrets: self.secrets(&format!("{key}.secrets"), raw),
+            limits: self.limits(&format!("{key}.limits"), raw),
             watchdog: self.watchdog(key, raw),
         };
         matches!(owner.provider, Provider::Process(_)).then_some(process)
@@ -153,6 +160,30 @@ impl Reader<'_> {
             }
         }
         self.read_entries(key, &raw.environment)
+    }
+
+    fn secrets(&mut self, key: &str, raw: &file::Function) -> Secrets {
+        let list = raw.secrets.as_deref().unwrap_or_default();
+        for scalar in list {
+            if let Err(error) = check_secret_name(&scalar.text) {
+                self.refuse(scalar.origin, key, &error.to_string());
+            }
+        }
+        Secrets {
+            names: self.read_list(key, list),
+            version: 0,
+        }
+    }
+
+    fn limits(&mut self, key: &str, raw: &file::Function) -> Limits {
+        let none = file::Limits::default();
+        let raw = raw.limits.as_ref().unwrap_or(&none);
+        let memory = self.read(&format!("{key}.memory"), &raw.memory);
+        let cpu = self.read(&format!("{key}.cpu"), &raw.cpu);
+        Limits {
+            memory: memory.map(|Memory(bytes)| bytes),
+            cpu: cpu.map(|Cpu(millis)| millis),
+        }
     }
 
     fn watchdog(&mut self, key: &str, raw: &file::Function) -> Watchdog {
@@ -208,6 +239,22 @@ impl Reader<'_> {
                     .and_then(|e| Some(e.0.first()?.0.origin)),
             ),
             ("replicas", raw.replicas.as_ref().map(|s| s.origin)),
+            (
+                "secrets",
+                raw.secrets.iter().flatten().next().map(|s| s.origin),
+            ),
+            (
+                "limits.memory",
+                raw.limits
+                    .as_ref()
+                    .and_then(|l| Some(l.memory.as_ref()?.origin)),
+            ),
+            (
+                "limits.cpu",
+                raw.limits
+                    .as_ref()
+                    .and_then(|l| Some(l.cpu.as_ref()?.origin)),
+            ),
             ("max_inflight", raw.max_inflight.as_ref().map(|s| s.origin)),
             ("content_type", raw.content_type.as_ref().map(|s| s.origin)),
             ("cgi_headers", raw.cgi_headers.as_ref().map(|s| s.origin)),

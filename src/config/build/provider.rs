@@ -5,7 +5,7 @@ use http::Uri;
 use super::Reader;
 use crate::config::file::{self, Origin, Scalar};
 use crate::config::value::{HttpUrl, ProviderWord};
-use crate::config::{Direct, Image, Mode, ProcessProvider, Provider, RemoteProvider};
+use crate::config::{Direct, Image, Isolation, Mode, ProcessProvider, Provider, RemoteProvider};
 use crate::function::FunctionName;
 
 /// The namespace of OpenFaaS's own functions, which its clients take for granted (wire.md
@@ -71,6 +71,7 @@ impl Reader<'_> {
         Provider::Process(ProcessProvider {
             namespaces,
             images: self.images(raw.images),
+            isolation: self.read_or("provider.isolation", &raw.isolation, Isolation::default()),
         })
     }
 
@@ -83,6 +84,10 @@ impl Reader<'_> {
             (
                 "provider.images",
                 raw.images.and_then(|i| Some(i.0.first()?.0.origin)),
+            ),
+            (
+                "provider.isolation",
+                raw.isolation.map(|scalar| scalar.origin),
             ),
         ];
         self.foreign(&foreign, kind, "`provider.kind` must be `process` for it");

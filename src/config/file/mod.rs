@@ -18,8 +18,8 @@ use serde::Deserialize;
 pub use scalar::{Entries, OneOrMany, Origin, Scalar};
 pub use yaml::parse;
 
-use super::value::{HttpUrl, Network, ProviderWord, QueueWord, Size, Threads};
-use super::{LogFormat, LogOutput, Mode, Upstream};
+use super::value::{Cpu, HttpUrl, Memory, Network, ProviderWord, QueueWord, Size, Threads};
+use super::{Isolation, LogFormat, LogOutput, Mode, Upstream};
 
 /// Configuration of the gateway. Durations are written `1m30s` or `250ms`, a bare number is
 /// seconds; sizes `10MiB`. Any value may hold `${NAME}`, `${NAME:-default}` or `${file:/path}`.
@@ -151,6 +151,11 @@ pub struct Provider {
     /// process: image globs onto local commands, for deployments that name no command; the first
     /// that fits wins, `*` stands for any text.
     pub images: Option<Entries<Image>>,
+    /// process: what keeps functions apart: `none`; `basic` gives them their secrets at
+    /// `/var/openfaas/secrets`, which no other process sees; `sandbox` also hides other processes
+    /// and makes all files read-only but the function's folder and `/tmp`. Default: `basic`.
+    /// Restart to change.
+    pub isolation: Option<Scalar<Isolation>>,
     /// remote: base address of the provider, `http://host:port`.
     pub url: Option<Scalar<HttpUrl>>,
     /// remote: where logs come from. Default: `url`.
@@ -320,6 +325,10 @@ pub struct Function {
     pub environment: Option<Entries<Scalar<String>>>,
     /// process: copies asked for. Default: 1.
     pub replicas: Option<Scalar<u64>>,
+    /// process: names of secrets of its namespace that it may read.
+    pub secrets: Option<Vec<Scalar<String>>>,
+    /// process: what each of its processes may use.
+    pub limits: Option<Limits>,
     /// process: calls at once, 429 beyond. Default: no limit.
     pub max_inflight: Option<Scalar<NonZeroUsize>>,
     /// process: content type of replies. Default: the request's.
@@ -335,6 +344,16 @@ pub struct Function {
     /// process, mode http: path that answers 2xx once it is ready.
     /// Default: ready when it accepts connections.
     pub ready_path: Option<Scalar<String>>,
+}
+
+/// What each process of a function may use.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Memory of its own, such as `64Mi`. Default: no limit.
+    pub memory: Option<Scalar<Memory>>,
+    /// Processors, such as `500m`; shown, not enforced. Default: no limit.
+    pub cpu: Option<Scalar<Cpu>>,
 }
 
 /// Limits of one function's calls and of its processes. `0` is no limit.

@@ -58,6 +58,7 @@ const CHANGES: &[(&str, &str, &str)] = &[
         "provider: { url: \"http://p:1\" }",
         "provider.direct: added (after a restart)\n\
          provider.images: removed (after a restart)\n\
+         provider.isolation: removed, was basic (after a restart)\n\
          provider.kind: process -> remote (after a restart)\n\
          provider.logs_url: added, http://p:1/ (after a restart)\n\
          provider.namespace: added, \"\" (after a restart)\n\

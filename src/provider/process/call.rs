@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::child::{self, Process};
 use super::logs::{LineWriter, Stream};
+use super::usage::Runs;
 use super::watchdog::Watchdog;
 use super::{cgi, logs, raised};
 
@@ -47,6 +48,7 @@ pub(super) struct Call {
     written: u64,
     progress: Progress,
     _permit: Option<OwnedSemaphorePermit>,
+    _runs: Runs,
 }
 
 /// How far a call has come.
@@ -80,7 +82,7 @@ impl Call {
     ) -> io::Result<Self> {
         let settings = &watchdog.settings;
         let (head, body) = request.into_parts();
-        let mut command = watchdog.program.command();
+        let mut command = watchdog.program.command()?;
         if settings.cgi_headers {
             command.envs(cgi::variables(&head, &body.size_hint()));
         }
@@ -110,6 +112,7 @@ impl Call {
         watchdog.log("Forking fprocess.");
         let started = Instant::now();
         let process = child::spawn(command, &watchdog.ledger)?;
+        let runs = watchdog.running.note(process.pid());
         let read_debug = settings.read_debug.then(|| watchdog.lines(Stream::Request));
         let limit = match settings.exec_timeout {
             Duration::ZERO => NEVER,
@@ -128,6 +131,7 @@ impl Call {
             progress: Progress::default(),
             watchdog: Arc::clone(watchdog),
             _permit: permit,
+            _runs: runs,
         })
     }
 

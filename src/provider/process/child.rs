@@ -10,9 +10,10 @@
 //!   KILL when the gateway dies, which works even if the reaper died first.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -20,10 +21,13 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 
+use super::isolation::Confinement;
+use super::kernel;
+use super::launcher::{self, Plan, SECRETS};
 use super::ledger::{Group, Ledger};
 use crate::config;
 
@@ -34,14 +38,21 @@ const AFTER_KILL: Duration = Duration::from_secs(5);
 const NURSERY_LINE: usize = 64;
 
 /// Gives up the right to gain privileges, for this thread and all it starts: a function cannot
-/// become another user through a set-uid program. Call it before any other thread starts.
+/// become another user through a set-uid program, and leaves no core file. Call it before any other
+/// thread starts.
 pub fn harden() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::thread::set_no_new_privs(true)?;
+    // A core file would hold secrets.
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    rustix::process::setrlimit(Resource::Core, none)?;
     Ok(())
 }
 
-/// A command that was found.
+/// A command that was found, and how it is launched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
     path: PathBuf,
@@ -49,13 +60,25 @@ pub(super) struct Program {
     dir: Option<PathBuf>,
     search: OsString,
     environment: BTreeMap<String, String>,
+    memory: Option<u64>,
+    launch: Option<Plan>,
+}
+
+/// A command, ready to be spawned.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    command: Command,
+    memory: Option<u64>,
 }
 
 /// Why a command cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ResolveError {
     /// No words at all.
-    #[error("the command is empty; set the function's envProcess")]
+    #[error(
+        "no command: set the function's envProcess, or map its image in provider.images of the \
+         configuration"
+    )]
     Empty,
     /// A bare name that no directory of `PATH` has.
     #[error("program `{0}` not found in PATH")]
@@ -67,8 +90,13 @@ pub(super) enum ResolveError {
 
 impl Program {
     /// Finds the program as a shell would: a name with a slash counts from the working directory,
-    /// a bare name is looked up in the function's own `PATH` or else in the gateway's.
-    pub fn resolve(process: &config::Process) -> Result<Self, ResolveError> {
+    /// a bare name is looked up in the function's own `PATH` or else in the gateway's. Its secrets
+    /// are those in the folder `secrets`.
+    pub fn resolve(
+        process: &config::Process,
+        confinement: &Confinement,
+        secrets: Option<&Path>,
+    ) -> Result<Self, ResolveError> {
         let name = process.command.first().ok_or(ResolveError::Empty)?;
         let search = match process.environment.get("PATH") {
             Some(path) => path.into(),
@@ -85,36 +113,77 @@ impl Program {
                 .find(|path| is_executable(path))
                 .ok_or_else(|| ResolveError::NotInPath(name.clone()))?
         };
-        Ok(Self {
+        let mut program = Self {
+            launch: confinement.launch(secrets, process.dir.as_deref()),
             path,
             command: process.command.clone(),
             dir: process.dir.clone(),
             search,
             environment: process.environment.clone(),
-        })
+            memory: process.limits.memory,
+        };
+        if let Some(secrets) = secrets {
+            program.show_secrets(secrets, confinement.shows_secrets());
+        }
+        Ok(program)
+    }
+
+    /// Says where the secrets are: at the usual path, or, where the kernel does not allow that, in
+    /// their own folder; then the command's words are changed as well.
+    fn show_secrets(&mut self, folder: &Path, at_usual_path: bool) {
+        let folder = folder.to_string_lossy();
+        if !at_usual_path {
+            for word in &mut self.command {
+                *word = word.replace(SECRETS, &folder);
+            }
+        }
+        let place = if at_usual_path { SECRETS } else { &folder };
+        for name in ["secret_mount_path", "OPENFAAS_SECRETS_DIR"] {
+            let variable = self.environment.entry(name.to_owned());
+            variable.or_insert_with(|| place.to_owned());
+        }
     }
 
     /// The command as declared.
-    pub fn command(&self) -> Command {
-        self.command_with(str::to_owned)
+    pub fn command(&self) -> io::Result<Prepared> {
+        self.command_with(false, str::to_owned)
     }
 
     /// The command with `{port}` filled in, and the port in the environment under the three names
     /// that functions look for (users.md section 5.4).
-    pub fn command_on_port(&self, port: u16) -> Command {
+    pub fn command_on_port(&self, port: u16) -> io::Result<Prepared> {
         let port = port.to_string();
-        let mut command = self.command_with(|argument| argument.replace("{port}", &port));
+        let mut prepared = self.command_with(true, |argument| argument.replace("{port}", &port))?;
         for name in ["PORT", "port", "http_port"] {
-            command.env(name, &port);
+            prepared.env(name, &port);
         }
-        command
+        Ok(prepared)
     }
 
-    fn command_with(&self, argument: impl Fn(&str) -> String) -> Command {
+    fn command_with(
+        &self,
+        dies_with_parent: bool,
+        argument: impl Fn(&str) -> String,
+    ) -> io::Result<Prepared> {
         let mut words = self.command.iter();
-        let mut command = Command::new(&self.path);
+        let name = words.next().map_or("", String::as_str);
+        let mut command = match &self.launch {
+            None => {
+                let mut command = Command::new(&self.path);
+                command.arg0(name);
+                command
+            }
+            Some(plan) => {
+                let mut command = launcher::command(&Plan {
+                    program: self.path.clone(),
+                    dies_with_parent,
+                    ..plan.clone()
+                })?;
+                command.arg(name);
+                command
+            }
+        };
         command
-            .arg0(words.next().map_or(OsStr::new(""), OsStr::new))
             .args(words.map(|word| argument(word)))
             .process_group(0)
             .env_clear()
@@ -123,7 +192,24 @@ impl Program {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        command
+        Ok(Prepared {
+            command,
+            memory: self.memory,
+        })
+    }
+}
+
+impl Deref for Prepared {
+    type Target = Command;
+
+    fn deref(&self) -> &Command {
+        &self.command
+    }
+}
+
+impl DerefMut for Prepared {
+    fn deref_mut(&mut self) -> &mut Command {
+        &mut self.command
     }
 }
 
@@ -174,12 +260,20 @@ impl Process {
 }
 
 /// Starts a process for a call. Inside a tokio runtime only.
-pub(super) fn spawn(command: Command, ledger: &Arc<Ledger>) -> io::Result<Process> {
-    let child = tokio::process::Command::from(command).spawn()?;
+pub(super) fn spawn(prepared: Prepared, ledger: &Arc<Ledger>) -> io::Result<Process> {
+    let child = tokio::process::Command::from(prepared.command).spawn()?;
     let pid = child.id().unwrap_or_default();
     let leader = i32::try_from(pid).ok().and_then(Pid::from_raw);
     let leader = leader.ok_or_else(|| io::Error::other("the process has no id"))?;
     let group = ledger.enter(leader)?;
+    #[cfg(target_os = "linux")]
+    if let Some(bytes) = prepared.memory {
+        // It may have ended already.
+        match launcher::limit_memory(leader, bytes) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
     Ok(Process { child, group, pid })
 }
 
@@ -204,7 +298,7 @@ pub(super) struct Nursery {
 
 #[derive(Debug)]
 struct Order {
-    command: Command,
+    prepared: Prepared,
     runtime: tokio::runtime::Handle,
     reply: oneshot::Sender<io::Result<Process>>,
 }
@@ -218,18 +312,18 @@ impl Nursery {
             .spawn(move || {
                 while let Some(mut order) = incoming.blocking_recv() {
                     let _inside = order.runtime.enter();
-                    die_with_parent(&mut order.command);
-                    let _ = order.reply.send(spawn(order.command, &ledger));
+                    kernel::die_with_parent(&mut order.prepared);
+                    let _ = order.reply.send(spawn(order.prepared, &ledger));
                 }
             })?;
         Ok(Self { orders })
     }
 
     /// Starts a process that is killed when the gateway dies.
-    pub async fn spawn(&self, command: Command) -> io::Result<Process> {
+    pub async fn spawn(&self, prepared: Prepared) -> io::Result<Process> {
         let (reply, answer) = oneshot::channel();
         let order = Order {
-            command,
+            prepared,
             runtime: tokio::runtime::Handle::current(),
             reply,
         };
@@ -238,28 +332,6 @@ impl Nursery {
         answer.await.map_err(|_| gone())?
     }
 }
-
-#[cfg(target_os = "linux")]
-#[allow(unsafe_code)]
-fn die_with_parent(command: &mut Command) {
-    let gateway = rustix::process::getpid();
-    let ask = move || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // The gateway may have died before the kernel was asked; then nobody would tell us.
-        match rustix::process::getppid() {
-            Some(parent) if parent == gateway => Ok(()),
-            _ => Err(io::Error::from(io::ErrorKind::NotConnected)),
-        }
-    };
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed (signal-safety(7)).
-    // The closure makes two plain system calls and allocates nothing, errors included.
-    unsafe {
-        command.pre_exec(ask);
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn die_with_parent(_: &mut Command) {}
 
 fn absolute(dir: Option<&Path>, path: &Path) -> PathBuf {
     let path = dir.map_or_else(|| path.to_owned(), |dir| dir.join(path));

@@ -16,6 +16,9 @@ mod backoff;
 mod call;
 mod cgi;
 mod child;
+mod isolation;
+mod kernel;
+pub mod launcher;
 mod ledger;
 mod logs;
 mod plan;
@@ -24,37 +27,42 @@ mod provider;
 pub mod reaper;
 mod resident;
 mod runtime_dir;
+mod secrets;
 mod slot;
 mod store;
 mod supervisor;
+mod usage;
 mod watchdog;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 pub use child::harden;
+pub use isolation::{IsolationReport, Missing};
 pub use logs::{Entry, LogRing, Stream};
 pub use provider::{ProcessProvider, StartError};
 pub use store::StoreError;
 pub use watchdog::MAX_HELD;
 
 use self::child::Nursery;
+use self::isolation::Confinement;
 use self::ledger::Ledger;
 use self::port::Ports;
 use self::reaper::Reaper;
 use self::runtime_dir::RuntimeDir;
 use self::slot::Host;
 use self::supervisor::Supervisor;
+use self::usage::Running;
 use super::View;
 use crate::config;
-use crate::function::FunctionName;
+use crate::function::{FunctionName, Usage};
 
 /// What is asked of the provider for one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,17 +84,26 @@ pub struct Options {
     pub reaper: Option<Vec<OsString>>,
     /// Longest wait for calls in flight on a copy that is replaced or removed.
     pub drain: Duration,
+    /// Whether this very program can be started as the [`launcher`].
+    pub launcher: bool,
+    /// How far functions are kept apart.
+    pub isolation: config::Isolation,
+    /// The gateway's state, not to be seen in a sandbox.
+    pub state_dir: PathBuf,
 }
 
 impl Options {
     /// The usual ones: sockets in `XDG_RUNTIME_DIR` or the folder for temporary files, this very
-    /// program as the reaper, half a minute for calls in flight.
-    pub fn standard() -> io::Result<Self> {
+    /// program as reaper and launcher, half a minute for calls in flight.
+    pub fn standard(isolation: config::Isolation, state_dir: &Path) -> io::Result<Self> {
         let program = std::env::current_exe()?;
         Ok(Self {
             runtime_parent: runtime_dir::default_parent(),
             reaper: Some(vec![program.into(), "reaper".into()]),
             drain: Duration::from_secs(30),
+            launcher: cfg!(target_os = "linux"),
+            isolation,
+            state_dir: state_dir.to_owned(),
         })
     }
 }
@@ -101,6 +118,7 @@ pub struct Status {
     pub problem: Option<Arc<str>>,
     /// What it wrote.
     pub logs: Arc<LogRing>,
+    running: Arc<Running>,
 }
 
 /// How one copy of a function is.
@@ -128,6 +146,9 @@ pub enum State {
     /// Waits to be started again.
     Failed,
 }
+
+/// Folder of the secrets below the state folder.
+const SECRETS: &str = "secrets";
 
 type Declaration = Arc<BTreeMap<FunctionName, Desired>>;
 type Statuses = Arc<BTreeMap<FunctionName, Arc<Status>>>;
@@ -157,7 +178,12 @@ impl Runner {
         let reaper = options
             .reaper
             .map(|command| Reaper::start(&command, dir.path()));
+        let hidden = vec![options.state_dir.clone()];
+        let confinement =
+            Confinement::probe(options.isolation, options.launcher, dir.path(), hidden)?;
         let host = Host {
+            confinement,
+            secrets_dir: options.state_dir.join(SECRETS),
             nursery: Nursery::start(Arc::clone(&ledger))?,
             dir,
             ledger,
@@ -184,6 +210,11 @@ impl Runner {
         self.published.view.subscribe()
     }
 
+    /// What keeps functions apart here.
+    pub fn isolation(&self) -> IsolationReport {
+        self.host.confinement.report()
+    }
+
     /// How every function is.
     pub fn statuses(&self) -> Arc<BTreeMap<FunctionName, Arc<Status>>> {
         Arc::clone(&self.published.statuses.borrow())
@@ -197,6 +228,12 @@ impl Runner {
     /// What a function wrote.
     pub fn logs(&self, function: &FunctionName) -> Option<Arc<LogRing>> {
         self.status(function).map(|status| Arc::clone(&status.logs))
+    }
+
+    /// What a function's processes use now; looks twice, some tenths of a second apart.
+    pub async fn usage(&self, function: &FunctionName) -> Option<Usage> {
+        let status = self.status(function)?;
+        Some(Arc::clone(&status.running).usage().await)
     }
 
     /// Makes what runs equal to what is declared, until `stop`; then ends every process, TERM

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::config::{Image, Mode, Process, Watchdog};
+use crate::config::{Image, Limits, Mode, Process, Secrets, Watchdog};
 use crate::duration::parse_duration;
 use crate::error::Refusal;
-use crate::function::Deployment;
+use crate::function::{Deployment, Resources};
+use crate::quantity::{parse_cpu, parse_memory};
 
 /// Label with the smallest number of replicas (wire.md section 5.1).
 const MIN: &str = "com.openfaas.scale.min";
@@ -36,6 +37,11 @@ pub(super) fn process(deployment: &Deployment, images: &[Image]) -> Result<Proce
         dir: image.and_then(|image| image.dir.clone()),
         environment: deployment.env_vars.clone(),
         replicas: 1,
+        secrets: Secrets {
+            names: deployment.secrets.clone(),
+            version: 0,
+        },
+        limits: limits(deployment)?,
         watchdog: watchdog(&variables)?,
     })
 }
@@ -48,6 +54,8 @@ pub(super) fn nothing() -> Process {
         dir: None,
         environment: BTreeMap::new(),
         replicas: 1,
+        secrets: Secrets::default(),
+        limits: Limits::default(),
         watchdog: defaults(),
     }
 }
@@ -103,6 +111,27 @@ fn mode(variables: &Variables<'_>, image: Option<&Image>) -> Result<Mode, Refusa
         }
     };
     Ok(mode)
+}
+
+/// What limits and requests say has to make sense; requests are kept and have no effect.
+fn limits(deployment: &Deployment) -> Result<Limits, Refusal> {
+    let read = |which: &str, resources: &Option<Resources>| {
+        let Some(Resources { memory, cpu, .. }) = resources else {
+            return Ok(Limits::default());
+        };
+        let refused = |name: &str, text: &str, why: String| {
+            Refusal::bad_request(format!("{which}.{name}: `{text}` {why}"))
+        };
+        let (memory_set, cpu_set) = (!memory.is_empty(), !cpu.is_empty());
+        let bytes = memory_set.then(|| parse_memory(memory)).transpose();
+        let millis = cpu_set.then(|| parse_cpu(cpu)).transpose();
+        Ok(Limits {
+            memory: bytes.map_err(|why| refused("memory", memory, why))?,
+            cpu: millis.map_err(|why| refused("cpu", cpu, why))?,
+        })
+    };
+    read("requests", &deployment.requests)?;
+    read("limits", &deployment.limits)
 }
 
 fn watchdog(variables: &Variables<'_>) -> Result<Watchdog, Refusal> {

@@ -5,6 +5,7 @@
 //! configuration file declares are shown and scaled like the others, and changed in the file only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -28,15 +29,12 @@ use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
 use crate::function::{
     Deployment, FunctionName, FunctionStatus, LogLine, LogQuery, Namespace, ProviderInfo, Removal,
-    ScaleRequest, Secret, SecretName, Version, check_name,
+    ScaleRequest, Secret, SecretName, Version, check_name, check_secret_name,
 };
 use crate::provider::{Answer, Provider, ProviderError, Request, Stop, View, answer};
 
 /// Longest wait until the runner has taken note of a change; the change holds all the same.
 const NOTICE: Duration = Duration::from_secs(2);
-
-/// Longest name of a secret, in bytes: what Kubernetes allows.
-const MAX_SECRET_NAME: usize = 253;
 
 /// What this provider is called.
 const NAME: &str = "process";
@@ -133,7 +131,7 @@ impl ProcessProvider {
     }
 
     /// A deployment, checked: with its name, and the process it stands for.
-    async fn check<T>(
+    fn check<T>(
         &self,
         request: &Request<T>,
         deployment: &mut Deployment,
@@ -152,29 +150,35 @@ impl ProcessProvider {
         }
         check_texts(deployment)?;
         plan::process(deployment, &state.settings.images)?;
-        self.check_secrets(deployment).await?;
+        for secret in &deployment.secrets {
+            check_secret_name(secret).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        }
         Ok(name)
     }
 
-    async fn check_secrets(&self, deployment: &Deployment) -> Result<(), Refusal> {
+    /// What tells the values of a deployment's secrets from other ones. All of them have to exist.
+    async fn secrets_version(&self, deployment: &Deployment) -> Result<u64, Refusal> {
         if deployment.secrets.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        let namespace = deployment.namespace.clone();
-        let known = self
-            .stored("reading secrets", move |store| {
-                store.secret_names(&namespace)
-            })
-            .await?;
-        let missing = deployment.secrets.iter().find(|name| !known.contains(name));
-        match missing {
-            None => Ok(()),
-            Some(name) => Err(Refusal::bad_request(format!(
+        let (namespace, names) = (deployment.namespace.clone(), deployment.secrets.clone());
+        let read = move |store: &Store| {
+            let mut values = DefaultHasher::new();
+            for name in names {
+                match store.read_secret(&namespace, &name)? {
+                    Some(value) => (&name, value).hash(&mut values),
+                    None => return Ok(Err(name)),
+                }
+            }
+            Ok(Ok(values.finish()))
+        };
+        self.stored("reading secrets", read).await?.map_err(|name| {
+            Refusal::bad_request(format!(
                 "secret `{name}` does not exist in namespace `{}`: create it first (faas-cli: \
                  secret create)",
                 deployment.namespace
-            ))),
-        }
+            ))
+        })
     }
 
     async fn put_function(&self, name: &FunctionName, record: Record) -> Result<(), Refusal> {
@@ -265,14 +269,18 @@ impl Provider for ProcessProvider {
     async fn status(&self, name: &str, request: Request) -> Result<FunctionStatus, ProviderError> {
         let look = self.look();
         let name = look.state.asked(name, &request)?;
-        let status = look.describe(&name).ok_or_else(|| missing(&name))?;
+        let mut status = look.describe(&name).ok_or_else(|| missing(&name))?;
+        let wants = request.parameter("usage");
+        if wants.is_some_and(|wants| matches!(&*wants, "1" | "true")) {
+            status.usage = self.runner.usage(&name).await;
+        }
         Ok(status)
     }
 
     async fn deploy(&self, request: Request<Deployment>) -> Result<Answer, ProviderError> {
         let mut deployment = request.read()?;
         let _changing = self.changing.lock().await;
-        let name = self.check(&request, &mut deployment).await?;
+        let name = self.check(&request, &mut deployment)?;
         if self.state.load().functions.contains_key(&name) {
             let message = format!("function {name} is deployed already: update it with PUT");
             return Err(Refusal::conflict(message).into());
@@ -280,6 +288,7 @@ impl Provider for ProcessProvider {
         let record = Record {
             replicas: plan::replicas(&deployment, None),
             created_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+            secrets_version: self.secrets_version(&deployment).await?,
             deployment,
         };
         self.put_function(&name, record).await?;
@@ -295,12 +304,13 @@ impl Provider for ProcessProvider {
         if !state.settings.declared.contains_key(&name) && !state.functions.contains_key(&name) {
             return Err(missing(&name).into());
         }
-        let name = self.check(&request, &mut deployment).await?;
+        let name = self.check(&request, &mut deployment)?;
         let before = self.state.load().functions.get(&name).cloned();
         let before = before.ok_or_else(|| missing(&name))?;
         let record = Record {
             replicas: plan::replicas(&deployment, Some(before.replicas)),
             created_at: before.created_at.clone(),
+            secrets_version: self.secrets_version(&deployment).await?,
             deployment,
         };
         self.put_function(&name, record).await?;
@@ -511,11 +521,15 @@ impl Provider for ProcessProvider {
     }
 
     async fn info(&self) -> Result<ProviderInfo, ProviderError> {
+        let isolation = serde_json::to_value(self.runner.isolation());
+        let other = isolation
+            .into_iter()
+            .map(|report| ("isolation".to_owned(), report));
         Ok(ProviderInfo {
+            other: other.collect(),
             provider: NAME.to_owned(),
             orchestration: NAME.to_owned(),
             version: self.version.clone(),
-            ..ProviderInfo::default()
         })
     }
 
@@ -532,17 +546,7 @@ impl ProcessProvider {
         namespace: &str,
         request: &Request<T>,
     ) -> Result<String, Refusal> {
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        if name.is_empty()
-            || name.len() > MAX_SECRET_NAME
-            || name.starts_with('.')
-            || !name.bytes().all(good)
-        {
-            return Err(Refusal::bad_request(format!(
-                "`{name}` cannot be a secret's name: letters, digits, `-`, `_` and `.` can be, at \
-                 most {MAX_SECRET_NAME}, no dot in front"
-            )));
-        }
+        check_secret_name(name).map_err(|error| Refusal::bad_request(error.to_string()))?;
         let state = self.state.load();
         let namespace = state.namespace_of(namespace, request);
         state.knows(&namespace)?;
@@ -599,7 +603,7 @@ impl State {
             .collect();
         for (name, function) in &self.settings.declared {
             if let Place::Process(process) = &function.place {
-                let mut process = process.clone();
+                let mut process = config::Process::clone(process);
                 if let Some(replicas) = self.scaled.get(name) {
                     process.replicas = *replicas;
                 }
@@ -622,6 +626,7 @@ impl State {
         // start, and its status says why.
         let mut process = planned.unwrap_or_else(|_| plan::nothing());
         process.replicas = record.replicas;
+        process.secrets.version = record.secrets_version;
         Desired {
             process,
             concurrency: None,

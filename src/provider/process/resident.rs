@@ -11,9 +11,11 @@ use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinSet;
 
 use super::child::{self, Process, Program};
-use super::logs::{self, LineWriter, LogRing, Stream};
+use super::logs::{self, LineWriter, Stream};
 use super::port::{self, Port};
-use super::slot::Host;
+use super::secrets::SecretDir;
+use super::slot::{Belongings, Host};
+use super::usage::Runs;
 use crate::config;
 
 /// Longest wait for the last lines of a process that has ended: its pipes are closed by then,
@@ -26,6 +28,8 @@ pub(super) struct Resident {
     process: Process,
     port: Port,
     logs: JoinSet<()>,
+    _secrets: Option<SecretDir>,
+    _runs: Runs,
 }
 
 /// Why a process did not become ready.
@@ -45,21 +49,26 @@ impl Resident {
         host: &Host,
         process: &config::Process,
         instance: &Arc<str>,
-        ring: &Arc<LogRing>,
+        belongings: &Belongings,
+        secrets: Option<SecretDir>,
     ) -> Result<Self, String> {
-        let program = Program::resolve(process).map_err(|error| error.to_string())?;
+        let folder = secrets.as_ref().map(SecretDir::path);
+        let program = Program::resolve(process, &host.confinement, folder);
+        let program = program.map_err(|error| error.to_string())?;
         let start = async {
             let port = host.ports.take()?;
-            let mut command = program.command_on_port(port.number());
+            let mut command = program.command_on_port(port.number())?;
             let (stdout, writer) = io::pipe()?;
             command.stdin(Stdio::null()).stdout(writer);
             let (stderr, writer) = io::pipe()?;
             command.stderr(writer);
             let process = host.nursery.spawn(command).await?;
+            let runs = belongings.running.note(process.pid());
 
             let mut logs = JoinSet::new();
             for (pipe, stream) in [(stdout, Stream::Stdout), (stderr, Stream::Stderr)] {
-                let lines = LineWriter::new(Arc::clone(ring), Arc::clone(instance), stream);
+                let lines =
+                    LineWriter::new(Arc::clone(&belongings.logs), Arc::clone(instance), stream);
                 let pipe = Receiver::from_owned_fd(OwnedFd::from(pipe))?;
                 logs.spawn(logs::copy(pipe, lines));
             }
@@ -67,6 +76,8 @@ impl Resident {
                 process,
                 port,
                 logs,
+                _secrets: secrets,
+                _runs: runs,
             })
         };
         start

@@ -1,4 +1,5 @@
-//! The private directory of a running gateway: Unix sockets and the ledger of process groups.
+//! The private directory of a running gateway: Unix sockets, secrets of
+//! functions, and the ledger of process groups.
 //!
 //! A lock file tells the living from the dead: the kernel drops the lock with the process, however
 //! it ended, so a later gateway knows which directories nobody needs any more.
@@ -22,7 +23,7 @@ const MAX_PATH: usize = 80;
 #[derive(Debug)]
 pub(super) struct RuntimeDir {
     path: PathBuf,
-    sockets: AtomicU64,
+    numbers: AtomicU64,
     _lock: File,
 }
 
@@ -41,7 +42,7 @@ impl RuntimeDir {
         })?;
         Ok(Self {
             path,
-            sockets: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
             _lock: lock,
         })
     }
@@ -53,8 +54,16 @@ impl RuntimeDir {
 
     /// A path for one more socket, never given out before.
     pub fn socket(&self) -> Arc<Path> {
-        let number = self.sockets.fetch_add(1, Ordering::Relaxed);
-        self.path.join(format!("{number}.sock")).into()
+        self.path.join(format!("{}.sock", self.number())).into()
+    }
+
+    /// A path for one more folder with secrets, never given out before.
+    pub fn secrets(&self) -> PathBuf {
+        self.path.join(format!("{}.secrets", self.number()))
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 }
 

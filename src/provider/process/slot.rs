@@ -4,6 +4,7 @@
 //! call, waits for those in flight, and ends the process; when the gateway stops, it does not wait
 //! for calls. A copy that fails is started again, later each time.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,14 +13,18 @@ use tokio::sync::{Notify, Semaphore, watch};
 
 use super::backoff::Backoff;
 use super::child::{Nursery, Program};
+use super::isolation::Confinement;
 use super::ledger::Ledger;
 use super::logs::{LogRing, Stream};
 use super::port::Ports;
 use super::resident::{Ended, Resident};
 use super::runtime_dir::RuntimeDir;
+use super::secrets::SecretDir;
+use super::usage::Running;
 use super::watchdog::{self, Watchdog};
 use super::{ReplicaStatus, State, raised};
 use crate::config::{Mode, Process};
+use crate::function::FunctionName;
 use crate::provider::{Address, Replica};
 
 /// What all copies share.
@@ -31,10 +36,35 @@ pub(super) struct Host {
     pub ports: Arc<Ports>,
     /// Longest wait for calls in flight on a copy that is no longer wanted.
     pub drain: Duration,
+    pub confinement: Confinement,
+    /// Where secrets lie, one folder for each namespace.
+    pub secrets_dir: PathBuf,
     /// Told after every change of a [`Condition`].
     pub changed: Notify,
     /// Turns true when the gateway stops.
     pub stop: watch::Sender<bool>,
+}
+
+/// What all copies of one function have together.
+#[derive(Clone, Debug)]
+pub(super) struct Belongings {
+    /// The function's namespace.
+    pub namespace: Arc<str>,
+    /// What it writes.
+    pub logs: Arc<LogRing>,
+    /// What runs of it.
+    pub running: Arc<Running>,
+}
+
+impl Belongings {
+    /// Those of a function that has just been declared.
+    pub fn new(name: &FunctionName) -> Self {
+        Self {
+            namespace: name.namespace().into(),
+            logs: LogRing::new(),
+            running: Arc::default(),
+        }
+    }
 }
 
 /// Crashes in a row that callers wait out: the restart follows within some tenths of a second.
@@ -63,7 +93,7 @@ impl Slot {
         host: Arc<Host>,
         process: Arc<Process>,
         instance: Arc<str>,
-        logs: Arc<LogRing>,
+        belongings: Belongings,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let status = ReplicaStatus {
             instance: Arc::clone(&instance),
@@ -84,7 +114,7 @@ impl Slot {
             host,
             process,
             instance,
-            logs,
+            belongings,
             condition,
             wish,
         };
@@ -110,7 +140,7 @@ struct Task {
     host: Arc<Host>,
     process: Arc<Process>,
     instance: Arc<str>,
-    logs: Arc<LogRing>,
+    belongings: Belongings,
     condition: watch::Sender<Condition>,
     wish: watch::Receiver<()>,
     stop: watch::Receiver<bool>,
@@ -160,7 +190,17 @@ impl Task {
         let failed = |problem| Life::Failed(problem, Duration::ZERO);
         let process = Arc::clone(&self.process);
         let settings = &process.watchdog;
-        let start = Resident::start(&self.host, &process, &self.instance, &self.logs);
+        let secrets = match self.prepare() {
+            Ok(secrets) => secrets,
+            Err(problem) => return failed(problem),
+        };
+        let start = Resident::start(
+            &self.host,
+            &process,
+            &self.instance,
+            &self.belongings,
+            secrets,
+        );
         let mut resident = match start.await {
             Ok(resident) => resident,
             Err(problem) => return failed(problem),
@@ -210,7 +250,13 @@ impl Task {
     /// Classic and streaming mode: a watchdog on a socket of its own, and no process yet.
     async fn serve_socket(&mut self) -> Life {
         let failed = |problem| Life::Failed(problem, Duration::ZERO);
-        let program = match Program::resolve(&self.process) {
+        // The secrets stay until the last call is over.
+        let secrets = match self.prepare() {
+            Ok(secrets) => secrets,
+            Err(problem) => return failed(problem),
+        };
+        let folder = secrets.as_ref().map(SecretDir::path);
+        let program = match Program::resolve(&self.process, &self.host.confinement, folder) {
             Ok(program) => program,
             Err(error) => return failed(error.to_string()),
         };
@@ -241,6 +287,13 @@ impl Task {
         Life::Unwanted
     }
 
+    /// What has to be there before anything can be started. The error is in words.
+    fn prepare(&self) -> Result<Option<SecretDir>, String> {
+        self.host.confinement.permits()?;
+        let from = self.host.secrets_dir.join(&*self.belongings.namespace);
+        SecretDir::fill(self.host.dir.secrets(), &from, &self.process.secrets)
+    }
+
     fn watchdog(&self, program: Program, ending: watch::Receiver<bool>) -> Arc<Watchdog> {
         let settings = self.process.watchdog.clone();
         let places = settings.max_inflight;
@@ -249,15 +302,16 @@ impl Task {
             settings,
             streaming: self.process.mode == Mode::Streaming,
             inflight: places.map(|places| Arc::new(Semaphore::new(places.get()))),
-            logs: Arc::clone(&self.logs),
+            logs: Arc::clone(&self.belongings.logs),
             instance: Arc::clone(&self.instance),
             ledger: Arc::clone(&self.host.ledger),
+            running: Arc::clone(&self.belongings.running),
             ending,
         })
     }
 
     fn with_last_line(&self, how: String) -> String {
-        let lines = self.logs.entries(0);
+        let lines = self.belongings.logs.entries(0);
         let last = lines
             .iter()
             .rev()

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::SECRETS;
 use crate::durable;
 use crate::function::{Deployment, FunctionName, Namespace};
 
@@ -40,6 +41,9 @@ pub(super) struct Record {
     pub replicas: u64,
     /// When it was first deployed (RFC 3339).
     pub created_at: String,
+    /// Differs where the values of its secrets do, as they were when it was deployed or updated.
+    #[serde(default)]
+    pub secrets_version: u64,
 }
 
 /// Everything but the secrets, as it was found.
@@ -94,7 +98,7 @@ impl Store {
             _lock: lock,
         };
         store.check_version()?;
-        for part in ["functions", "namespaces", "secrets"] {
+        for part in ["functions", "namespaces", SECRETS] {
             let folder = root.join(part);
             durable::make_folder(&folder).map_err(failed(&folder))?;
             durable::remove_unfinished(&folder).map_err(failed(&folder))?;
@@ -124,9 +128,8 @@ impl Store {
         durable::remove(&self.namespace(name))
     }
 
-    /// Where the secrets lie, one folder for each namespace.
-    pub fn secrets_dir(&self) -> PathBuf {
-        self.root.join("secrets")
+    fn secrets_dir(&self) -> PathBuf {
+        self.root.join(SECRETS)
     }
 
     /// Writes a secret, new or changed.
@@ -286,6 +289,7 @@ mod tests {
             },
             replicas: 2,
             created_at: "2026-01-01T00:00:00Z".to_owned(),
+            secrets_version: 7,
         }
     }
 

@@ -14,8 +14,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::logs::LogRing;
-use super::slot::{Condition, Host, Slot};
+use super::slot::{Belongings, Condition, Host, Slot};
 use super::{Declaration, Desired, Published, Status};
 use crate::config::{Mode, Process};
 use crate::function::FunctionName;
@@ -30,7 +29,7 @@ pub(super) struct Supervisor {
 
 struct Function {
     desired: Desired,
-    logs: Arc<LogRing>,
+    belongings: Belongings,
     current: Revision,
     /// Starts beside the current one, to take its place.
     next: Option<Revision>,
@@ -104,7 +103,7 @@ impl Supervisor {
         self.functions.retain(|name, function| {
             let stays = declaration.contains_key(name);
             if !stays {
-                function.logs.close();
+                function.belongings.logs.close();
                 crew.withdraw(&mut function.current);
                 crew.replace_next(function, None);
             }
@@ -152,36 +151,41 @@ impl Supervisor {
 
 impl Crew {
     fn add(&mut self, name: &FunctionName, desired: &Desired) -> Function {
-        let logs = LogRing::new();
+        let belongings = Belongings::new(name);
         Function {
             desired: desired.clone(),
-            current: self.revise(name, desired, &logs),
+            current: self.revise(name, desired, &belongings),
             next: None,
-            logs,
+            belongings,
         }
     }
 
     fn change(&mut self, name: &FunctionName, function: &mut Function, desired: &Desired) {
         function.desired = desired.clone();
-        let logs = Arc::clone(&function.logs);
+        let belongings = function.belongings.clone();
         let process = &desired.process;
-        self.resize(name, &mut function.current, process.replicas, &logs);
+        self.resize(name, &mut function.current, process.replicas, &belongings);
         if function.current.runs(process) {
             self.replace_next(function, None);
         } else if let Some(next) = function.next.as_mut().filter(|next| next.runs(process)) {
-            self.resize(name, next, process.replicas, &logs);
+            self.resize(name, next, process.replicas, &belongings);
         } else {
-            let next = self.revise(name, desired, &logs);
+            let next = self.revise(name, desired, &belongings);
             self.replace_next(function, Some(next));
         }
     }
 
-    fn revise(&mut self, name: &FunctionName, desired: &Desired, logs: &Arc<LogRing>) -> Revision {
+    fn revise(
+        &mut self,
+        name: &FunctionName,
+        desired: &Desired,
+        belongings: &Belongings,
+    ) -> Revision {
         let mut revision = Revision {
             process: Arc::new(without_replicas(&desired.process)),
             slots: Vec::new(),
         };
-        self.resize(name, &mut revision, desired.process.replicas, logs);
+        self.resize(name, &mut revision, desired.process.replicas, belongings);
         revision
     }
 
@@ -191,7 +195,7 @@ impl Crew {
         name: &FunctionName,
         revision: &mut Revision,
         replicas: u64,
-        logs: &Arc<LogRing>,
+        belongings: &Belongings,
     ) {
         let wanted = match revision.process.mode {
             Mode::Http => usize::try_from(replicas).unwrap_or(usize::MAX),
@@ -205,7 +209,7 @@ impl Crew {
             let instance = format!("{}-{}", name.name(), self.started).into();
             let process = Arc::clone(&revision.process);
             let host = Arc::clone(&self.host);
-            let (slot, task) = Slot::new(host, process, instance, Arc::clone(logs));
+            let (slot, task) = Slot::new(host, process, instance, belongings.clone());
             self.tasks.spawn(task);
             revision.slots.push(slot);
         }
@@ -265,7 +269,8 @@ impl Function {
                 .map(|condition| condition.status)
                 .collect(),
             problem: self.problem(|_| true),
-            logs: Arc::clone(&self.logs),
+            logs: Arc::clone(&self.belongings.logs),
+            running: Arc::clone(&self.belongings.running),
         }
     }
 

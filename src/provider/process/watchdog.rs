@@ -35,6 +35,7 @@ use super::child::Program;
 use super::ledger::Ledger;
 use super::logs::{LineWriter, LogRing, Stream};
 use super::raised;
+use super::usage::Running;
 use crate::config;
 
 /// Output of a classic call that is held until its exit status is known, in bytes.
@@ -68,6 +69,8 @@ pub(super) struct Watchdog {
     pub instance: Arc<str>,
     /// Where processes are noted.
     pub ledger: Arc<Ledger>,
+    /// Those of this function.
+    pub running: Arc<Running>,
     /// Turns true when processes shall end.
     pub ending: watch::Receiver<bool>,
 }

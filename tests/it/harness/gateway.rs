@@ -23,6 +23,8 @@ pub struct Setup {
     file: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    without_namespaces: bool,
+    unprivileged: bool,
 }
 
 /// A running gateway; its value's end is its own, by SIGKILL.
@@ -40,6 +42,18 @@ impl Setup {
     /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
         self.environment.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Runs it where the kernel refuses new namespaces to it.
+    pub fn without_namespaces(mut self) -> Self {
+        self.without_namespaces = true;
+        self
+    }
+
+    /// Runs it as somebody who is not root, whoever runs the test.
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = rustix::process::geteuid().is_root();
         self
     }
 
@@ -87,8 +101,42 @@ impl Setup {
         wait(&mut child, &stdout, &stderr)
     }
 
+    fn command(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_gateway");
+        if self.unprivileged {
+            // The program may lie where nobody else may go.
+            let nobody = rustix::fs::Uid::from_raw(65534);
+            let copy = self.dir.path().join("gateway");
+            fs::copy(program, &copy).unwrap();
+            rustix::fs::chown(self.dir.path(), Some(nobody), None).unwrap();
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+                .arg(copy);
+            return command;
+        }
+        if !self.without_namespaces {
+            return Command::new(program);
+        }
+        // In a user namespace of its own, in which no other can be made, and without the rights that
+        // its first user has there.
+        let script = "echo 0 > /proc/sys/user/max_user_namespaces && \
+            exec setpriv --bounding-set=-all --inh-caps=-all \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args([
+            "--user",
+            "--map-root-user",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            program,
+        ]);
+        command
+    }
+
     fn spawn(self) -> (Child, TempDir) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gateway"));
+        let mut command = self.command();
         command.args(&self.arguments);
         if let Some(yaml) = &self.file {
             let path = config_path(self.dir.path());
@@ -126,6 +174,8 @@ impl Gateway {
             file: None,
             arguments: Vec::new(),
             environment: Vec::new(),
+            without_namespaces: false,
+            unprivileged: false,
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::config::{Mode, Process, Watchdog};
+use crate::config::{Isolation, Limits, Mode, Process, Secrets, Watchdog};
 use crate::provider::{Address, FunctionView};
 
 #[allow(dead_code)]
@@ -43,6 +43,9 @@ impl Running {
             runtime_parent: parent.path().to_owned(),
             reaper: None,
             drain: LONG,
+            launcher: false,
+            isolation: Isolation::None,
+            state_dir: parent.path().to_owned(),
         });
         let provider = provider.unwrap();
         let (stop, stopped) = oneshot::channel();
@@ -134,6 +137,8 @@ fn classic(command: &[&str]) -> Process {
         dir: None,
         environment: BTreeMap::new(),
         replicas: 1,
+        secrets: Secrets::default(),
+        limits: Limits::default(),
         watchdog: Watchdog {
             exec_timeout: Duration::ZERO,
             max_inflight: None,

@@ -25,6 +25,9 @@ async fn be_a_gateway() {
         runtime_parent: folder.clone(),
         reaper: Some(reaper.into_iter().map(OsString::from).collect()),
         drain: LONG,
+        launcher: false,
+        isolation: Isolation::None,
+        state_dir: folder.clone(),
     });
     let provider = provider.unwrap();
     let file = folder.join("pids");

@@ -1,0 +1,62 @@
+//! Limits of what a function's processes may use.
+
+use serde_json::json;
+
+use crate::harness::Gateway;
+
+const GREEDY: &str = "python3 -c print(len(bytearray(200000000)))";
+
+#[test]
+fn memory_beyond_the_limit_cannot_be_had() {
+    let gateway = Gateway::start("");
+    for (name, limits, status) in [
+        ("free", json!(null), 200),
+        ("roomy", json!({ "memory": "1Gi" }), 200),
+        ("tight", json!({ "memory": "100Mi" }), 500),
+    ] {
+        let deployment =
+            json!({ "service": name, "image": "i", "envProcess": GREEDY, "limits": limits });
+        gateway
+            .admin("POST", "/system/functions", deployment.to_string())
+            .assert_status(202);
+        let reply = gateway.get(&format!("/function/{name}"));
+        assert_eq!(reply.status, status, "{name}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_small_limit_lets_small_programs_run() {
+    let gateway = Gateway::start(
+        "functions: { sum: { process: sha512sum, limits: { memory: 5Mi, cpu: 100m } } }\n",
+    );
+    gateway.post("/function/sum", "hi").assert_status(200);
+}
+
+#[test]
+fn the_limit_holds_in_a_sandbox_too() {
+    let gateway = Gateway::start(&format!(
+        "provider: {{ state_dir: @DIR@/state, isolation: sandbox }}\n\
+         functions: {{ greedy: {{ process: {GREEDY:?}, limits: {{ memory: 100Mi }} }} }}\n"
+    ));
+    let reply = gateway.get("/function/greedy");
+    assert_eq!(reply.status, 500, "{reply:?}");
+    assert!(reply.text().contains("MemoryError"), "{reply:?}");
+}
+
+#[test]
+fn what_is_no_amount_is_refused() {
+    let gateway = Gateway::start("");
+    for limits in [
+        json!({ "memory": "lots" }),
+        json!({ "cpu": "fast" }),
+        json!({ "memory": "-1Mi" }),
+    ] {
+        for key in ["limits", "requests"] {
+            let deployment =
+                json!({ "service": "f", "image": "i", "envProcess": "cat", key: limits });
+            let reply = gateway.admin("POST", "/system/functions", deployment.to_string());
+            let body = reply.assert_error(400, "bad_request");
+            assert!(body["error"].as_str().unwrap().contains(key), "{body}");
+        }
+    }
+}
