@@ -254,6 +254,7 @@ fn now() -> String {
 #[derive(Default)]
 pub struct Drain {
     draining: AtomicBool,
+    begun: Notify,
     calls: AtomicUsize,
     idle: Notify,
 }
@@ -266,7 +267,18 @@ impl Drain {
 
     /// Begins the end.
     pub fn begin(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+        self.draining.store(true, Ordering::Release);
+        self.begun.notify_waiters();
+    }
+
+    /// Waits until the end begins: for streams that would never end by themselves.
+    pub async fn begun(&self) {
+        let begun = self.begun.notified();
+        tokio::pin!(begun);
+        begun.as_mut().enable();
+        if !self.draining.load(Ordering::Acquire) {
+            begun.await;
+        }
     }
 
     /// A call has begun.

@@ -23,6 +23,7 @@ use super::context::Call;
 use super::upstream::limit;
 use crate::admin::{Client, MAX_BODY};
 use crate::error::Failure;
+use crate::gateway::Drain;
 
 /// API requests at once, long-lived streams included: the API never starves the functions.
 const AT_ONCE: usize = 256;
@@ -66,7 +67,8 @@ impl AdminBridge {
                 match impossible {}
             }
         };
-        write(session, response).await.map_err(Answer::Broken)
+        let written = write(session, response, &call.gateway().drain).await;
+        written.map_err(Answer::Broken)
     }
 }
 
@@ -114,7 +116,7 @@ fn request(session: &Session, call: &Call, body: Bytes) -> Result<Request<Body>,
     Ok(request)
 }
 
-async fn write(session: &mut Session, response: Response<Body>) -> Result<()> {
+async fn write(session: &mut Session, response: Response<Body>, drain: &Drain) -> Result<()> {
     let (parts, mut body) = response.into_parts();
     let length = body.size_hint().exact();
     let mut head = ResponseHeader::from(parts);
@@ -136,9 +138,11 @@ async fn write(session: &mut Session, response: Response<Body>) -> Result<()> {
         return Ok(());
     }
     loop {
-        // A stream ends with its client, not only at the next event it has no taker for.
+        // A stream ends with its client, not only at the next event it has no taker for; and with the
+        // gateway, which would wait for it in vain.
         let frame = tokio::select! {
             frame = body.frame() => frame,
+            () = drain.begun(), if length.is_none() => None,
             gone = session.as_downstream_mut().read_body_or_idle(true) => {
                 gone?;
                 return Ok(());

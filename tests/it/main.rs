@@ -19,4 +19,5 @@ mod metrics;
 mod orphans;
 mod reload;
 mod start;
+mod state;
 mod system;

@@ -68,8 +68,10 @@ struct Settings {
     /// Namespaces of the file, the default one first.
     namespaces: Vec<String>,
     images: Vec<Image>,
-    declared: BTreeMap<FunctionName, config::Function>,
+    declared: Declared,
 }
+
+type Declared = BTreeMap<FunctionName, config::Function>;
 
 impl ProcessProvider {
     /// Opens the state and declares what it and the configuration say. `version` is the gateway's.
@@ -235,8 +237,9 @@ impl Provider for ProcessProvider {
             // A declaration that changed counts again, whatever it had been scaled to.
             let before = &state.settings.declared;
             state.scaled.retain(|name, _| {
-                let new = settings.declared.get(name);
-                new.is_some() && new == before.get(name)
+                let place = |declared: &Declared| Some(declared.get(name)?.place.clone());
+                let new = place(&settings.declared);
+                new.is_some() && new == place(before)
             });
             state.settings = Arc::new(settings);
         });

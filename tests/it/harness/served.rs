@@ -20,6 +20,12 @@ pub fn command() -> String {
     )
 }
 
+/// The same, with a word that it tells at `/word`.
+pub fn saying(word: &str) -> String {
+    // To the test binary it is one more test that there is none of.
+    format!("{} {word}", command())
+}
+
 #[test]
 #[ignore = "not a test: a function that gateways under test start"]
 fn serves_as_a_function() {
@@ -37,6 +43,7 @@ fn serves_as_a_function() {
 fn answer(exchange: &mut Exchange) {
     let target = exchange.request.target.clone();
     match target.as_str() {
+        "/word" => exchange.reply(200, &[], env::args().next_back().unwrap_or_default()),
         "/pid" => exchange.reply(200, &[], std::process::id().to_string()),
         "/exit" => std::process::exit(3),
         "/sleeper" => exchange.reply(200, &[], sleeper().to_string()),
