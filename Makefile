@@ -8,8 +8,11 @@ TOOLS := target/tools
 # Debian keeps nginx in /usr/sbin, which is not on everybody's path.
 export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/usr/bin:/usr/sbin
 
+# What `make test-api` needs of Python.
+API_VENV := target/api-venv
+
 .DEFAULT_GOAL := help
-.PHONY: help run build test lint fmt check bench bench-micro bench-load advisories tools test-tools load-tools setup clean
+.PHONY: help run build test test-api lint fmt check bench bench-micro bench-load advisories tools test-tools load-tools setup clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -22,6 +25,11 @@ build: setup ## build the release binary and the sample function
 
 test: setup test-tools ## run every test
 	$(CARGO) test --locked
+
+test-api: setup $(API_VENV) ## property tests of the management API, with schemathesis
+	$(CARGO) build --locked --bin gateway
+	$(API_VENV)/bin/python tests/api/run.py "$$($(CARGO) metadata --format-version 1 --no-deps --locked | \
+		sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/gateway"
 
 lint: setup tools ## formatting, clippy, rustdoc and dependencies, warnings denied
 	$(CARGO) fmt --check
@@ -55,6 +63,13 @@ tools: setup ## install cargo-deny into target/ if the machine has none
 # What the tests start themselves, each on a port of its own.
 test-tools:
 	@.ci/unpack $(TOOLS) prometheus=prometheus
+
+$(API_VENV): tests/api/requirements.txt
+	@.ci/need python3=python3+python3-venv
+	@python3 -c 'import ensurepip' 2>/dev/null || .ci/need ensurepip=python3-venv
+	rm -rf $@
+	python3 -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 
 # Debian's nginx starts a service on port 80 once it is installed; the bench does not touch it.
 load-tools:

@@ -16,7 +16,8 @@ use crate::error::{Cause, Failure};
 
 /// The routes of an API, and their description.
 pub struct Api<S> {
-    router: Router<S>,
+    protected: Router<S>,
+    open: Router<S>,
     paths: Map<String, Value>,
     generator: SchemaGenerator,
 }
@@ -59,7 +60,8 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
         let settings = SchemaSettings::draft2020_12()
             .with(|settings| settings.definitions_path = "/components/schemas".into());
         Self {
-            router: Router::new(),
+            protected: Router::new(),
+            open: Router::new(),
             paths: Map::new(),
             generator: settings.into_generator(),
         }
@@ -69,18 +71,24 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
     pub fn route<const N: usize>(mut self, path: &str, operations: [Operation<S>; N]) -> Self {
         let mut item = Map::new();
         let mut methods = MethodRouter::new();
+        let open = operations.iter().all(|operation| operation.open);
         for mut operation in operations {
             let name = operation.method.as_str().to_ascii_lowercase();
             item.insert(name, operation.describe(path, &mut self.generator));
             methods = methods.merge(operation.handler);
         }
-        self.router = self.router.route(path, methods);
+        let router = if open {
+            &mut self.open
+        } else {
+            &mut self.protected
+        };
+        *router = std::mem::take(router).route(path, methods);
         self.paths.insert(path.to_owned(), item.into());
         self
     }
 
-    /// The router, and the OpenAPI 3.1 document about it.
-    pub fn finish(mut self) -> (Router<S>, Value) {
+    /// What asks for a password, what does not, and the OpenAPI 3.1 document about both.
+    pub fn finish(mut self) -> (Router<S>, Router<S>, Value) {
         let document = json!({
             "openapi": "3.1.0",
             "info": {
@@ -103,7 +111,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
                 "schemas": self.generator.take_definitions(true),
             },
         });
-        (self.router, document)
+        (self.protected, self.open, document)
     }
 }
 

@@ -61,9 +61,9 @@ pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
 
 /// Every route of the API and the portal (wire.md section 1.3).
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    let (described, document) = api().finish();
+    let (protected, open, document) = api().finish();
     let document: Arc<str> = document.to_string().into();
-    let protected = described
+    let protected = protected
         .route(
             "/system/openapi.json",
             get(|| async move { openapi(&document) }),
@@ -76,7 +76,6 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
             Auth::new(Arc::clone(&gateway)),
             auth::require,
         ));
-    let (open, _) = Api::new().route("/healthz", info::health()).finish();
     Router::new()
         .merge(protected)
         .merge(open)
@@ -88,7 +87,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// What is protected, and described.
+/// All that is described.
 fn api() -> Api<Arc<Gateway>> {
     Api::new()
         .route("/system/functions", functions::all())
@@ -102,6 +101,7 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/info", info::all())
         .route("/system/config", config::all())
         .route("/system/config/reload", config::reloading())
+        .route("/healthz", info::health())
 }
 
 fn openapi(document: &str) -> Response {

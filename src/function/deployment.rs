@@ -101,6 +101,7 @@ pub struct Resources {
 #[serde(rename_all = "camelCase")]
 pub struct Removal {
     /// Name without namespace.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[-a-zA-Z0-9_]+$"))]
     pub function_name: String,
     /// Namespace; that of the query, else the default one.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -114,7 +115,8 @@ pub struct ScaleRequest {
     /// Name without namespace; the path's counts where both are given.
     #[serde(default)]
     pub service_name: String,
-    /// Replicas from now on; zero is allowed.
+    /// Replicas from now on; zero is allowed, 1000 are the most that one machine runs.
+    #[schemars(range(max = 1000))]
     pub replicas: u64,
     /// Namespace; that of the query, else the default one.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -96,9 +96,9 @@ fn time(text: &str) -> Option<SystemTime> {
         .and_then(|at| text.split_at_checked(at))
         .filter(|(_, offset)| offset.starts_with(['+', '-', ' ']))
     else {
-        return humantime::parse_rfc3339(text).ok();
+        return utc(text);
     };
-    let time = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let time = utc(&format!("{local}Z"))?;
     let (hours, minutes) = offset[1..].split_once(':')?;
     let (hours, minutes): (u64, u64) = (hours.parse().ok()?, minutes.parse().ok()?);
     let ahead = Duration::from_secs(hours * 3600 + minutes * 60);
@@ -106,6 +106,18 @@ fn time(text: &str) -> Option<SystemTime> {
         time.checked_add(ahead)
     } else {
         time.checked_sub(ahead)
+    }
+}
+
+/// A time before 1970 is the beginning: there are no older lines.
+fn utc(text: &str) -> Option<SystemTime> {
+    let (year, rest) = text.split_at_checked("1970".len())?;
+    match year.parse::<u16>() {
+        // The rest is checked in a year that has all days.
+        Ok(..1970) => humantime::parse_rfc3339(&format!("1972{rest}"))
+            .ok()
+            .map(|_| SystemTime::UNIX_EPOCH),
+        _ => humantime::parse_rfc3339(text).ok(),
     }
 }
 
@@ -154,6 +166,7 @@ mod tests {
         ] {
             assert_eq!(at(same), noon, "{same}");
         }
+        assert_eq!(at("0287-02-29T05:10:58.104763Z"), SystemTime::UNIX_EPOCH);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct FunctionName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing where the name should stand.
-    #[error("a function name cannot be empty")]
+    #[error("a name cannot be empty")]
     Empty,
     /// More than [`MAX_NAME`] bytes.
     #[error("`{0}` is longer than {MAX_NAME} bytes")]

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 /// A namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Namespace {
-    /// Its name: letters, digits, `-` and `_`, at most 63.
+    /// Its name: letters, digits, `-` and `_`, at most 63. The one in the path counts where there is
+    /// one.
     #[serde(default)]
+    #[schemars(length(max = 63), regex(pattern = "^[-a-zA-Z0-9_]*$"))]
     pub name: String,
     /// Labels.
     #[serde(default)]

@@ -33,6 +33,10 @@ pub struct Secret {
 #[serde(rename_all = "camelCase")]
 pub struct SecretName {
     /// The secret's name.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = "^[-_a-zA-Z0-9][-_.a-zA-Z0-9]*$")
+    )]
     pub name: String,
     /// Namespace; the default one where it is left out.
     #[serde(default, skip_serializing_if = "String::is_empty")]

@@ -246,7 +246,7 @@ impl Subject {
             revision += 1;
             let (method, next) = match expected.settled {
                 None => ("POST", Some(revision)),
-                Some(_) if revision % 5 == 0 => ("DELETE", None),
+                Some(_) if revision.is_multiple_of(5) => ("DELETE", None),
                 Some(_) => ("PUT", Some(revision)),
             };
             expected.open = Some(next);

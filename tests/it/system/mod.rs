@@ -8,5 +8,6 @@ mod functions;
 mod info;
 mod logs;
 mod namespaces;
+mod openapi;
 mod scale;
 mod secrets;
