@@ -31,7 +31,7 @@ use crate::function::{
     Deployment, FunctionName, FunctionStatus, LogLine, LogQuery, Namespace, ProviderInfo, Removal,
     ScaleRequest, Secret, SecretName, Version, check_name, check_secret_name,
 };
-use crate::provider::{Answer, Provider, ProviderError, Request, Stop, View, answer};
+use crate::provider::{Answer, AnswerBody, Provider, ProviderError, Request, Stop, View, answer};
 
 /// Longest wait until the runner has taken note of a change; the change holds all the same.
 const NOTICE: Duration = Duration::from_secs(2);
@@ -537,7 +537,7 @@ impl Provider for ProcessProvider {
     }
 
     async fn health(&self) -> Result<Answer, ProviderError> {
-        Ok(answer(StatusCode::OK).map(|_| full("OK")))
+        Ok(with_body("text/plain; charset=utf-8", full("OK")))
     }
 }
 
@@ -811,7 +811,7 @@ fn no_secret(namespace: &str, name: &str) -> Refusal {
     ))
 }
 
-fn full(body: impl Into<Bytes>) -> crate::provider::AnswerBody {
+fn full(body: impl Into<Bytes>) -> AnswerBody {
     Full::new(body.into())
         .map_err(|never| match never {})
         .boxed_unsync()
@@ -820,8 +820,12 @@ fn full(body: impl Into<Bytes>) -> crate::provider::AnswerBody {
 fn json(value: &impl Serialize) -> Answer {
     // The types of the API always serialize.
     let body = serde_json::to_vec(value).unwrap_or_default();
-    let mut answer = answer(StatusCode::OK).map(|_| full(body));
-    let kind = HeaderValue::from_static("application/json");
+    with_body("application/json", full(body))
+}
+
+fn with_body(kind: &'static str, body: AnswerBody) -> Answer {
+    let mut answer = answer(StatusCode::OK).map(|_| body);
+    let kind = HeaderValue::from_static(kind);
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
 }
@@ -901,8 +905,8 @@ fn lines(lines: Lines) -> Answer {
         let piece = lines.next().await?;
         Some((Ok(Frame::data(piece)), lines))
     });
-    let mut answer = answer(StatusCode::OK).map(|_| StreamBody::new(pieces).boxed_unsync());
-    let kind = HeaderValue::from_static("application/x-ndjson");
-    answer.headers_mut().insert(header::CONTENT_TYPE, kind);
-    answer
+    with_body(
+        "application/x-ndjson",
+        StreamBody::new(pieces).boxed_unsync(),
+    )
 }
