@@ -22,6 +22,9 @@ export const info = () => json("../system/info");
 /** The configuration in force, and what became of the last attempt to change it. */
 export const config = () => json("../system/config");
 
+/** The description of the API (OpenAPI 3.1). */
+export const openapi = () => json("../system/openapi.json");
+
 /** Where a function is called, as an absolute address. */
 export const address = (id) => absolute(`../function/${encodeURIComponent(id)}`);
 

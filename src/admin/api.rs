@@ -43,6 +43,16 @@ struct Response {
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
+/// The chapters, in the order in which one reads them.
+const TAGS: [&str; 6] = [
+    "Functions",
+    "Secrets",
+    "Namespaces",
+    "Logs",
+    "Configuration",
+    "System",
+];
+
 /// The error that every refusal consists of.
 #[derive(JsonSchema)]
 #[schemars(rename = "Error")]
@@ -102,6 +112,7 @@ impl<S: Clone + Send + Sync + 'static> Api<S> {
                     the reason.",
                 "license": { "name": "Apache-2.0 OR MIT", "identifier": "Apache-2.0 OR MIT" },
             },
+            "tags": TAGS.map(|name| json!({ "name": name })),
             // Relative to the document: it works behind a prefix as well.
             "servers": [{ "url": ".." }],
             "security": [{ "basic": [] }],

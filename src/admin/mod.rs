@@ -68,6 +68,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
             "/system/openapi.json",
             get(|| async move { openapi(&document) }),
         )
+        .route("/system/docs", get(ui::docs))
         .route("/system/alert", post(later))
         .route("/ui/", get(ui::index))
         .route("/ui/{*file}", get(ui::file))

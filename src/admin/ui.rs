@@ -31,6 +31,16 @@ const FILES: &[(&str, &str, &[u8])] = &[
         include_bytes!("../../ui/api.js"),
     ),
     (
+        "docs.html",
+        "text/html; charset=utf-8",
+        include_bytes!("../../ui/docs.html"),
+    ),
+    (
+        "docs.js",
+        "text/javascript; charset=utf-8",
+        include_bytes!("../../ui/docs.js"),
+    ),
+    (
         "style.css",
         "text/css; charset=utf-8",
         include_bytes!("../../ui/style.css"),
@@ -45,6 +55,20 @@ const FILES: &[(&str, &str, &[u8])] = &[
 /// `GET /ui/`.
 pub async fn index(state: State<Arc<Gateway>>, headers: HeaderMap) -> Response {
     file(state, Path(String::new()), headers).await
+}
+
+/// `GET /system/docs`: the page about the API is one of the portal's.
+pub async fn docs(State(gateway): State<Arc<Gateway>>) -> Response {
+    if gateway.registry.current().config.ui.enabled {
+        // Relative, so that it also works behind a path prefix.
+        (
+            StatusCode::TEMPORARY_REDIRECT,
+            [(header::LOCATION, "../ui/docs.html")],
+        )
+            .into_response()
+    } else {
+        not_found().await
+    }
 }
 
 /// `GET /ui/FILE`. Revalidated at every load, so that a new binary shows its own portal.

@@ -11,6 +11,7 @@
 mod access_log;
 mod async_function;
 mod drain;
+mod faas_cli;
 mod function;
 mod harness;
 mod layers;

@@ -237,7 +237,7 @@ fn a_function_has_one_name_that_is_a_name() {
         ),
         (
             "functions: { \"\": { process: cat } }",
-            "1:14: `functions`: a function name cannot be empty",
+            "1:14: `functions`: a name cannot be empty",
         ),
     ]);
 }

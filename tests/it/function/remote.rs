@@ -191,3 +191,154 @@ fn replicas_are_polled_for_the_metrics() {
         ) == Some(1.0)
     });
 }
+
+#[test]
+fn what_the_provider_says_is_passed_on_untouched_whatever_it_is() {
+    let upstream = crate::harness::Upstream::start(|exchange| {
+        let status = exchange.request.header("X-None").parse().unwrap_or(418);
+        let own = [
+            ("Content-Type", "text/x-own; charset=utf-8"),
+            ("X-Own", "header"),
+        ];
+        exchange.reply(status, &own, "own words\n");
+    });
+    let gateway = Gateway::with("")
+        .env("functions_provider_url", upstream.url())
+        .start();
+    for (method, path) in [
+        ("GET", "/system/functions"),
+        ("POST", "/system/functions"),
+        ("PUT", "/system/functions"),
+        ("DELETE", "/system/functions"),
+        ("GET", "/system/function/fig"),
+        ("POST", "/system/scale-function/fig"),
+        ("GET", "/system/secrets"),
+        ("POST", "/system/secrets"),
+        ("PUT", "/system/secrets"),
+        ("DELETE", "/system/secrets"),
+        ("GET", "/system/namespaces"),
+        ("POST", "/system/namespace/"),
+        ("GET", "/system/namespace/dev"),
+        ("PUT", "/system/namespace/dev"),
+        ("DELETE", "/system/namespace/dev"),
+        ("GET", "/system/logs?name=fig"),
+        ("GET", "/healthz"),
+    ] {
+        let reply = gateway.admin(method, path, if method == "GET" { "" } else { "no json" });
+        assert_eq!(
+            (reply.status, reply.text().as_str()),
+            (418, "own words\n"),
+            "{method} {path}"
+        );
+        assert_eq!(reply.header("X-Own"), "header", "{method} {path}");
+        assert_eq!(reply.header("Content-Type"), "text/x-own; charset=utf-8");
+    }
+}
+
+#[test]
+fn a_provider_that_does_not_answer_is_told_of() {
+    let silent =
+        crate::harness::Upstream::start(|_| std::thread::sleep(crate::harness::PATIENCE * 3));
+    let gateway = Gateway::with("timeouts: { upstream: 300ms }\n")
+        .env("functions_provider_url", silent.url())
+        .start();
+    for path in [
+        "/system/function/fig",
+        "/system/functions",
+        "/system/logs?name=fig",
+        "/system/info",
+    ] {
+        gateway
+            .admin("GET", path, "")
+            .assert_error(504, "provider_timeout");
+    }
+    let gateway = Gateway::with("")
+        .env(
+            "functions_provider_url",
+            format!("http://127.0.0.1:{}", crate::harness::unused_port()),
+        )
+        .start();
+    for path in [
+        "/system/function/fig",
+        "/system/functions",
+        "/system/logs?name=fig",
+        "/healthz",
+    ] {
+        gateway
+            .admin("GET", path, "")
+            .assert_error(502, "provider_failed");
+    }
+}
+
+#[test]
+fn lists_keep_what_the_gateway_does_not_know_and_get_its_own_counts() {
+    let upstream = crate::harness::Upstream::start(|exchange| {
+        let list =
+            r#"[{"name":"fig","namespace":"openfaas-fn","invocationCount":99,"x-new":{"a":[1]}}]"#;
+        let path = exchange.request.target.clone();
+        match path.split('?').next() {
+            Some("/system/functions") => exchange.reply(200, &[], list),
+            Some("/system/namespaces") => exchange.reply(200, &[], r#"["openfaas-fn"]"#),
+            _ => exchange.reply(200, &[], "called"),
+        }
+    });
+    let gateway = Gateway::with("")
+        .env("functions_provider_url", upstream.url())
+        .env("function_namespace", "openfaas-fn")
+        .start();
+    eventually("fig is known by its name", || {
+        gateway.get("/function/fig").assert_status(200);
+        let labels = [("function_name", "fig.openfaas-fn")];
+        gateway
+            .metric("gateway_function_invocation_total", &labels)
+            .is_some_and(|n| n >= 2.0)
+    });
+    let list = gateway
+        .admin("GET", "/system/functions", "")
+        .assert_status(200)
+        .json();
+    assert_eq!(list[0]["x-new"], serde_json::json!({ "a": [1] }));
+    let count = list[0]["invocationCount"].as_f64().unwrap();
+    assert!((2.0..90.0).contains(&count), "{count}");
+}
+
+#[test]
+fn logs_are_streamed_as_they_come() {
+    let (more, wanted) = std::sync::mpsc::channel::<()>();
+    let wanted = std::sync::Mutex::new(wanted);
+    let upstream = crate::harness::Upstream::start(move |exchange| {
+        if exchange.request.target.starts_with("/system/logs") {
+            exchange.begin(200, &[("Content-Type", "application/x-ndjson")]);
+            exchange.chunk("{\"text\":\"one\"}\n");
+            wanted.lock().unwrap().recv().unwrap();
+            exchange.chunk("{\"text\":\"two\"}\n");
+            exchange.end();
+        } else {
+            exchange.reply(200, &[], "[]");
+        }
+    });
+    let gateway = Gateway::with("timeouts: { write: 300ms, upstream: 300ms, idle: 300ms }\n")
+        .env("functions_provider_url", upstream.url())
+        .start();
+    let (user, password) = gateway.credentials();
+    let mut connection = gateway.connect();
+    let authorization = basic(&user, &password);
+    connection.send_head(
+        "GET",
+        "/system/logs?name=fig&follow=true",
+        &[("Authorization", &authorization)],
+    );
+    assert_eq!(connection.head().word(1), "200");
+    assert_eq!(
+        connection.wire.read_chunk().unwrap().unwrap(),
+        b"{\"text\":\"one\"}\n"
+    );
+    // Longer than every limit of a call.
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    more.send(()).unwrap();
+    assert_eq!(
+        connection.wire.read_chunk().unwrap().unwrap(),
+        b"{\"text\":\"two\"}\n"
+    );
+    assert_eq!(connection.wire.read_chunk().unwrap(), None);
+}

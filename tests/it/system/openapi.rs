@@ -85,6 +85,12 @@ fn operations_have_names_of_their_own_words_and_a_status() {
                 .is_some_and(|text| text.len() > 5),
             "{name}"
         );
+        let chapter = &operation["tags"][0];
+        let chapters = document["tags"].as_array().unwrap();
+        assert!(
+            chapters.iter().any(|known| known["name"] == *chapter),
+            "{chapter}"
+        );
         let statuses = operation["responses"].as_object().unwrap();
         assert!(
             statuses.keys().any(|status| status.starts_with('2')),
@@ -119,4 +125,20 @@ fn every_reference_leads_somewhere() {
     let mut seen = 0;
     follow(&document, &document, &mut seen);
     assert!(seen > 50, "{seen}");
+}
+
+#[test]
+fn a_page_shows_it_to_people() {
+    let gateway = Gateway::start("");
+    gateway.get("/system/docs").assert_status(401);
+    let reply = gateway.admin("GET", "/system/docs", "").assert_status(307);
+    assert_eq!(reply.header("Location"), "../ui/docs.html");
+    for file in ["docs.html", "docs.js"] {
+        let reply = gateway
+            .admin("GET", &format!("/ui/{file}"), "")
+            .assert_status(200);
+        assert!(!reply.text().contains("//cdn"), "{file}");
+    }
+    let gateway = Gateway::start("ui: { enabled: false }\n");
+    gateway.admin("GET", "/system/docs", "").assert_status(404);
 }
