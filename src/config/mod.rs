@@ -388,7 +388,7 @@ pub struct Process {
     pub replicas: u64,
     /// What it may read of the namespace's secrets.
     pub secrets: Secrets,
-    /// What each process may use at most.
+    /// What each copy may use at most.
     pub limits: Limits,
     /// What the watchdog around it does.
     pub watchdog: Watchdog,
@@ -419,12 +419,12 @@ pub struct Secrets {
     pub version: u64,
 }
 
-/// What a process may use.
+/// What a copy of a function may use; where there are no control groups, each of its processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of memory of its own.
     pub memory: Option<u64>,
-    /// Thousandths of a processor; shown, as nothing here can enforce it.
+    /// Thousandths of a processor; enforced where the gateway has a control group of its own.
     pub cpu: Option<u64>,
 }
 

@@ -327,7 +327,8 @@ pub struct Function {
     pub replicas: Option<Scalar<u64>>,
     /// process: names of secrets of its namespace that it may read.
     pub secrets: Option<Vec<Scalar<String>>>,
-    /// process: what each of its processes may use.
+    /// process: what each of its replicas may use; where the gateway has no control group, each of
+    /// its processes.
     pub limits: Option<Limits>,
     /// process: calls at once, 429 beyond. Default: no limit.
     pub max_inflight: Option<Scalar<NonZeroUsize>>,
@@ -346,13 +347,13 @@ pub struct Function {
     pub ready_path: Option<Scalar<String>>,
 }
 
-/// What each process of a function may use.
+/// What each replica of a function may use.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
     /// Memory of its own, such as `64Mi`. Default: no limit.
     pub memory: Option<Scalar<Memory>>,
-    /// Processors, such as `500m`; shown, not enforced. Default: no limit.
+    /// Processors, such as `500m`; enforced where the gateway has a control group. Default: no limit.
     pub cpu: Option<Scalar<Cpu>>,
 }
 

@@ -25,10 +25,12 @@ use rustix::process::{Pid, Resource, Rlimit, Signal};
 use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot};
 
+use super::cgroup::Cgroup;
 use super::isolation::Confinement;
 use super::kernel;
 use super::launcher::{self, Plan, SECRETS};
 use super::ledger::{Group, Ledger};
+use super::secrets::SecretDir;
 use crate::config;
 
 /// Longest wait for a process that was sent KILL: it can only be stuck in the kernel.
@@ -64,6 +66,15 @@ pub(super) struct Program {
     launch: Option<Plan>,
 }
 
+/// What one copy of a function has been given, for as long as it lives.
+#[derive(Debug, Default)]
+pub(super) struct Equipment {
+    /// Its secrets.
+    pub secrets: Option<SecretDir>,
+    /// Its control group.
+    pub cgroup: Option<Cgroup>,
+}
+
 /// A command, ready to be spawned.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -90,12 +101,11 @@ pub(super) enum ResolveError {
 
 impl Program {
     /// Finds the program as a shell would: a name with a slash counts from the working directory,
-    /// a bare name is looked up in the function's own `PATH` or else in the gateway's. Its secrets
-    /// are those in the folder `secrets`.
+    /// a bare name is looked up in the function's own `PATH` or else in the gateway's.
     pub fn resolve(
         process: &config::Process,
         confinement: &Confinement,
-        secrets: Option<&Path>,
+        equipment: &Equipment,
     ) -> Result<Self, ResolveError> {
         let name = process.command.first().ok_or(ResolveError::Empty)?;
         let search = match process.environment.get("PATH") {
@@ -113,14 +123,19 @@ impl Program {
                 .find(|path| is_executable(path))
                 .ok_or_else(|| ResolveError::NotInPath(name.clone()))?
         };
+        let secrets = equipment.secrets.as_ref().map(SecretDir::path);
+        let cgroup = equipment.cgroup.as_ref().map(Cgroup::path);
         let mut program = Self {
-            launch: confinement.launch(secrets, process.dir.as_deref()),
+            launch: confinement.launch(secrets, cgroup, process.dir.as_deref()),
             path,
             command: process.command.clone(),
             dir: process.dir.clone(),
             search,
             environment: process.environment.clone(),
-            memory: process.limits.memory,
+            memory: process
+                .limits
+                .memory
+                .filter(|_| confinement.limits_each_process()),
         };
         if let Some(secrets) = secrets {
             program.show_secrets(secrets, confinement.shows_secrets());

@@ -9,8 +9,9 @@ use std::{fs, io};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::cgroup::{Cgroup, Cgroups};
 use super::launcher::{self, Plan, SECRETS, Sandbox};
-use crate::config::Isolation;
+use crate::config::{Isolation, Limits};
 
 /// Longest wait for one probe: it takes some milliseconds.
 const PROBE: Duration = Duration::from_secs(5);
@@ -23,6 +24,8 @@ pub(super) struct Confinement {
     mounts: Result<(), String>,
     /// The same for all that a sandbox is made of.
     sandbox: Result<(), String>,
+    /// Control groups for those with limits, or why there are none.
+    cgroups: Result<Cgroups, String>,
     bench: PathBuf,
     hidden: Vec<PathBuf>,
 }
@@ -43,6 +46,9 @@ pub struct IsolationReport {
     pub memory_limit: &'static str,
     /// How limits of processor time are enforced.
     pub cpu_limit: &'static str,
+    /// Why there are no control groups, where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_cgroups: Option<String>,
 }
 
 /// Something that cannot be had.
@@ -74,6 +80,7 @@ impl Confinement {
             asked,
             mounts: Err("it is not asked for".to_owned()),
             sandbox: Err("it is not asked for".to_owned()),
+            cgroups: Err("there is no launcher".to_owned()),
             bench,
             hidden,
         };
@@ -82,6 +89,7 @@ impl Confinement {
             (confinement.mounts, confinement.sandbox) = (why.clone(), why);
             return Ok(confinement);
         }
+        confinement.cgroups = Cgroups::take_over();
         if asked != Isolation::None {
             let secrets = runtime_dir.join("probe");
             fs::create_dir(&secrets)?;
@@ -106,14 +114,33 @@ impl Confinement {
         }
     }
 
-    /// How a process with these secrets is launched; `None`: there is nothing to prepare.
-    pub fn launch(&self, secrets: Option<&Path>, dir: Option<&Path>) -> Option<Plan> {
+    /// A control group for one copy of a function; `None`: it has no limits that a group could hold.
+    pub fn cgroup(&self, name: &str, limits: Limits) -> io::Result<Option<Cgroup>> {
+        match &self.cgroups {
+            Ok(cgroups) => cgroups.create(name, limits),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether a limit of memory is for each process to keep.
+    pub fn limits_each_process(&self) -> bool {
+        !self.cgroups.as_ref().is_ok_and(Cgroups::limits_memory)
+    }
+
+    /// How a process with these belongings is launched; `None`: there is nothing to prepare.
+    pub fn launch(
+        &self,
+        secrets: Option<&Path>,
+        cgroup: Option<&Path>,
+        dir: Option<&Path>,
+    ) -> Option<Plan> {
         let sandbox = self.asked == Isolation::Sandbox;
         let secrets = secrets.filter(|_| self.shows_secrets());
-        if !sandbox && secrets.is_none() {
+        if !sandbox && secrets.is_none() && cgroup.is_none() {
             return None;
         }
         Some(Plan {
+            cgroup: cgroup.map(Path::to_owned),
             secrets: secrets.map(Path::to_owned),
             bench: self.bench.clone(),
             sandbox: sandbox.then(|| Sandbox {
@@ -174,12 +201,16 @@ impl Confinement {
             } else {
                 "secret_mount_path"
             },
-            memory_limit: if cfg!(target_os = "linux") {
-                "rlimit_data"
-            } else {
-                "none"
+            memory_limit: match &self.cgroups {
+                Ok(cgroups) if cgroups.limits_memory() => "cgroup",
+                _ if cfg!(target_os = "linux") => "rlimit_data",
+                _ => "none",
             },
-            cpu_limit: "none",
+            cpu_limit: match &self.cgroups {
+                Ok(cgroups) if cgroups.limits_cpu() => "cgroup",
+                _ => "none",
+            },
+            no_cgroups: self.cgroups.as_ref().err().cloned(),
         }
     }
 
@@ -192,7 +223,7 @@ impl Confinement {
                 hidden: self.hidden.clone(),
             }),
             program: "/proc/self/exe".into(),
-            dies_with_parent: false,
+            ..Plan::default()
         }
     }
 }

@@ -29,7 +29,7 @@ use rustix::thread::{
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::kernel;
+use super::{cgroup, kernel};
 
 /// Where functions find their secrets, on every platform of OpenFaaS.
 pub(super) const SECRETS: &str = "/var/openfaas/secrets";
@@ -50,6 +50,8 @@ pub(super) struct Plan {
     pub program: PathBuf,
     /// The process ends with the thread that started it.
     pub dies_with_parent: bool,
+    /// The control group that the process belongs in.
+    pub cgroup: Option<PathBuf>,
     /// A folder that is to be seen at [`SECRETS`].
     pub secrets: Option<PathBuf>,
     /// An empty folder to build things in; what is mounted there is seen by nobody else.
@@ -98,6 +100,12 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
 }
 
 fn launch(plan: &Plan, words: &[OsString]) -> io::Result<ExitCode> {
+    if let Some(cgroup) = &plan.cgroup {
+        cgroup::enter(cgroup).map_err(|error| told("entering a control group", error))?;
+    }
+    if plan.secrets.is_none() && plan.sandbox.is_none() {
+        return Err(program(plan, words).exec());
+    }
     let here = std::env::current_dir()?;
     leave(plan)?;
     if plan.dies_with_parent {

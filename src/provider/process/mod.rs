@@ -15,6 +15,7 @@
 mod backoff;
 mod call;
 mod cgi;
+mod cgroup;
 mod child;
 mod isolation;
 mod kernel;
@@ -175,12 +176,13 @@ impl Runner {
     pub fn new(options: Options) -> io::Result<Arc<Self>> {
         let dir = RuntimeDir::create(&options.runtime_parent)?;
         let ledger = Ledger::create(dir.path())?;
+        let hidden = vec![options.state_dir.clone()];
+        // Before the reaper: a control group is only taken over by whoever is alone in it.
+        let confinement =
+            Confinement::probe(options.isolation, options.launcher, dir.path(), hidden)?;
         let reaper = options
             .reaper
             .map(|command| Reaper::start(&command, dir.path()));
-        let hidden = vec![options.state_dir.clone()];
-        let confinement =
-            Confinement::probe(options.isolation, options.launcher, dir.path(), hidden)?;
         let host = Host {
             confinement,
             secrets_dir: options.state_dir.join(SECRETS),

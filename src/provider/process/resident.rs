@@ -10,10 +10,9 @@ use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinSet;
 
-use super::child::{self, Process, Program};
+use super::child::{self, Equipment, Process, Program};
 use super::logs::{self, LineWriter, Stream};
 use super::port::{self, Port};
-use super::secrets::SecretDir;
 use super::slot::{Belongings, Host};
 use super::usage::Runs;
 use crate::config;
@@ -28,7 +27,7 @@ pub(super) struct Resident {
     process: Process,
     port: Port,
     logs: JoinSet<()>,
-    _secrets: Option<SecretDir>,
+    _equipment: Equipment,
     _runs: Runs,
 }
 
@@ -50,10 +49,9 @@ impl Resident {
         process: &config::Process,
         instance: &Arc<str>,
         belongings: &Belongings,
-        secrets: Option<SecretDir>,
+        equipment: Equipment,
     ) -> Result<Self, String> {
-        let folder = secrets.as_ref().map(SecretDir::path);
-        let program = Program::resolve(process, &host.confinement, folder);
+        let program = Program::resolve(process, &host.confinement, &equipment);
         let program = program.map_err(|error| error.to_string())?;
         let start = async {
             let port = host.ports.take()?;
@@ -76,7 +74,7 @@ impl Resident {
                 process,
                 port,
                 logs,
-                _secrets: secrets,
+                _equipment: equipment,
                 _runs: runs,
             })
         };

@@ -12,7 +12,7 @@ use tokio::net::UnixListener;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::backoff::Backoff;
-use super::child::{Nursery, Program};
+use super::child::{Equipment, Nursery, Program};
 use super::isolation::Confinement;
 use super::ledger::Ledger;
 use super::logs::{LogRing, Stream};
@@ -190,8 +190,8 @@ impl Task {
         let failed = |problem| Life::Failed(problem, Duration::ZERO);
         let process = Arc::clone(&self.process);
         let settings = &process.watchdog;
-        let secrets = match self.prepare() {
-            Ok(secrets) => secrets,
+        let equipment = match self.equip() {
+            Ok(equipment) => equipment,
             Err(problem) => return failed(problem),
         };
         let start = Resident::start(
@@ -199,7 +199,7 @@ impl Task {
             &process,
             &self.instance,
             &self.belongings,
-            secrets,
+            equipment,
         );
         let mut resident = match start.await {
             Ok(resident) => resident,
@@ -250,13 +250,12 @@ impl Task {
     /// Classic and streaming mode: a watchdog on a socket of its own, and no process yet.
     async fn serve_socket(&mut self) -> Life {
         let failed = |problem| Life::Failed(problem, Duration::ZERO);
-        // The secrets stay until the last call is over.
-        let secrets = match self.prepare() {
-            Ok(secrets) => secrets,
+        // Stays until the last call is over.
+        let equipment = match self.equip() {
+            Ok(equipment) => equipment,
             Err(problem) => return failed(problem),
         };
-        let folder = secrets.as_ref().map(SecretDir::path);
-        let program = match Program::resolve(&self.process, &self.host.confinement, folder) {
+        let program = match Program::resolve(&self.process, &self.host.confinement, &equipment) {
             Ok(program) => program,
             Err(error) => return failed(error.to_string()),
         };
@@ -288,10 +287,17 @@ impl Task {
     }
 
     /// What has to be there before anything can be started. The error is in words.
-    fn prepare(&self) -> Result<Option<SecretDir>, String> {
-        self.host.confinement.permits()?;
-        let from = self.host.secrets_dir.join(&*self.belongings.namespace);
-        SecretDir::fill(self.host.dir.secrets(), &from, &self.process.secrets)
+    fn equip(&self) -> Result<Equipment, String> {
+        let confinement = &self.host.confinement;
+        confinement.permits()?;
+        let namespace = &*self.belongings.namespace;
+        let from = self.host.secrets_dir.join(namespace);
+        let name = format!("{namespace}.{}", self.instance);
+        let cgroup = confinement.cgroup(&name, self.process.limits);
+        Ok(Equipment {
+            secrets: SecretDir::fill(self.host.dir.secrets(), &from, &self.process.secrets)?,
+            cgroup: cgroup.map_err(|error| format!("cannot make a control group: {error}"))?,
+        })
     }
 
     fn watchdog(&self, program: Program, ending: watch::Receiver<bool>) -> Arc<Watchdog> {

@@ -60,3 +60,27 @@ fn what_is_no_amount_is_refused() {
         }
     }
 }
+
+#[test]
+fn info_tells_how_limits_are_kept_and_why_not_better() {
+    let gateway = Gateway::start("");
+    let info = gateway
+        .admin("GET", "/system/info", "")
+        .assert_status(200)
+        .json();
+    let report = &info["provider"]["isolation"];
+    let kept = (
+        report["memory_limit"].as_str(),
+        report["cpu_limit"].as_str(),
+    );
+    match report["no_cgroups"].as_str() {
+        Some(why) => {
+            assert!(why.len() > 10, "{report}");
+            assert_eq!(kept, (Some("rlimit_data"), Some("none")), "{report}");
+        }
+        None => assert!(
+            kept.0 == Some("cgroup") || kept.1 == Some("cgroup"),
+            "{report}"
+        ),
+    }
+}
