@@ -17,6 +17,7 @@ use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::Registry;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
+use crate::scale::Waker;
 
 /// See the module.
 pub struct Gateway {
@@ -26,6 +27,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Who owns the functions that are not static upstreams.
     pub provider: Arc<dyn Provider>,
+    /// Wakes functions that are called while they have no replica.
+    pub waker: Waker,
     /// How often functions were called.
     pub counts: Arc<Counts>,
     /// What the API asks for; `None`: it is open.
@@ -79,6 +82,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Who owns functions.
     pub provider: Arc<dyn Provider>,
+    /// Wakes functions that are called while they have no replica.
+    pub waker: Waker,
     /// How often functions were called.
     pub counts: Arc<Counts>,
     /// What the API asks for.
@@ -115,6 +120,7 @@ impl Gateway {
             registry: parts.registry,
             metrics: parts.metrics,
             provider: parts.provider,
+            waker: parts.waker,
             counts: parts.counts,
             credentials: ArcSwapOption::new(parts.credentials),
             drain: Drain::default(),

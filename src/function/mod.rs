@@ -7,6 +7,7 @@ mod deployment;
 mod info;
 mod log;
 mod namespace;
+mod scaling;
 mod secret;
 mod status;
 
@@ -17,6 +18,7 @@ pub use deployment::{Deployment, Removal, Resources, ScaleRequest};
 pub use info::{ProviderInfo, Version};
 pub use log::{LogLine, LogQuery};
 pub use namespace::Namespace;
+pub use scaling::{MAX_REPLICAS, Scaling};
 pub use secret::{Secret, SecretName};
 pub use status::{FunctionStatus, Usage};
 

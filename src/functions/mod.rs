@@ -19,7 +19,7 @@ pub use snapshot::{Route, Snapshot, provider_upstream};
 
 use crate::config::Timeouts;
 use crate::error::Failure;
-use crate::function::FunctionName;
+use crate::function::{FunctionName, Scaling};
 use crate::metrics::FunctionMetrics;
 use crate::provider::{Hold, Replica};
 
@@ -37,6 +37,10 @@ pub struct Function {
     pub problem: Option<Problem>,
     /// Limits of its calls.
     pub timeouts: Timeouts,
+    /// Replicas that its provider was asked for; `None`: no provider scales it.
+    pub desired: Option<u64>,
+    /// The bounds of its scaling.
+    pub scaling: Scaling,
     /// What outlives the snapshot.
     pub live: Arc<Live>,
 }
@@ -88,6 +92,11 @@ impl Drop for Lease {
 }
 
 impl Function {
+    /// Whether it was scaled to nothing.
+    pub fn asleep(&self) -> bool {
+        self.desired == Some(0)
+    }
+
     /// Takes a place and a replica if both are free now. `avoid` is a replica that has just refused
     /// this call; it is taken only if there is no other.
     pub fn try_lease(self: &Arc<Self>, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
@@ -160,6 +169,8 @@ mod tests {
                 upstream: Duration::ZERO,
                 idle: Duration::ZERO,
             },
+            desired: None,
+            scaling: Scaling::default(),
             live: Arc::new(Live {
                 gate: Gate::new(capacity),
                 metrics: Metrics::new().unwrap().function("f"),

@@ -100,9 +100,15 @@ impl Registry {
     /// Waits until the snapshot shows what the provider shows, at most `limit`: after a deployment, so
     /// that its caller can call the function.
     pub async fn caught_up(&self, limit: Duration) {
+        let shows = |snapshot: &Snapshot| Arc::ptr_eq(&snapshot.provided, &self.provider.borrow());
+        let _ = tokio::time::timeout(limit, self.until(shows)).await;
+    }
+
+    /// Waits for a snapshot. The caller bounds the wait.
+    pub async fn until(&self, shows: impl Fn(&Snapshot) -> bool) {
         let mut published = self.published.subscribe();
-        let shows = |_: &u64| Arc::ptr_eq(&self.snapshot.load().provided, &self.provider.borrow());
-        let _ = tokio::time::timeout(limit, published.wait_for(shows)).await;
+        // The sender lives as long as the registry.
+        let _ = published.wait_for(|_| shows(&self.snapshot.load())).await;
     }
 
     /// Asks for a function nobody has listed, to be called at its own address. `None` if its host

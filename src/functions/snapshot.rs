@@ -12,7 +12,7 @@ use crate::config::{
     Config, Direct, PathPattern, Place, Provider, RemoteProvider, Timeouts, Upstream,
 };
 use crate::error::Failure;
-use crate::function::FunctionName;
+use crate::function::{FunctionName, Scaling};
 use crate::metrics::{Metrics, UNKNOWN};
 use crate::provider::{self, Address, FunctionView, Replica};
 
@@ -272,7 +272,7 @@ impl Making<'_> {
             // Whoever calls a name must not make a metric series of it.
             let live = Arc::clone(&self.workshop.unknown);
             let function = function(&name, found, path, config.timeouts, live);
-            self.functions.insert(name, function);
+            self.functions.insert(name, Arc::new(function));
         }
     }
 
@@ -304,19 +304,24 @@ impl Making<'_> {
         let name = FunctionName::new(UNKNOWN, "").ok()?;
         let found = self.provider_itself(remote);
         let live = Arc::clone(&self.workshop.unknown);
-        Some(function(
+        Some(Arc::new(function(
             &name,
             found,
             PathRule::Whole,
             config.timeouts,
             live,
-        ))
+        )))
     }
 
     fn add(&mut self, name: &FunctionName, found: Found, path: PathRule, timeouts: Timeouts) {
         let live = self.workshop.live(name);
-        let function = function(name, found, path, timeouts, live);
-        self.functions.insert(name.clone(), function);
+        let provided = self.view.provider.get(name);
+        let function = Function {
+            desired: provided.map(|view| view.desired),
+            scaling: provided.map_or_else(Scaling::default, |view| view.scaling),
+            ..function(name, found, path, timeouts, live)
+        };
+        self.functions.insert(name.clone(), Arc::new(function));
     }
 
     /// Replicas at static addresses. Those that were there before are kept, with their counts.
@@ -428,16 +433,18 @@ fn function(
     path: PathRule,
     timeouts: Timeouts,
     live: Arc<Live>,
-) -> Arc<Function> {
-    Arc::new(Function {
+) -> Function {
+    Function {
         name: name.clone(),
         key: name.to_string().into(),
         path,
         replicas: found.replicas,
         problem: found.problem,
         timeouts,
+        desired: None,
+        scaling: Scaling::default(),
         live,
-    })
+    }
 }
 
 fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {
@@ -446,7 +453,13 @@ fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {
         problem: fallback.problem.clone(),
     };
     let live = Arc::clone(&fallback.live);
-    function(name, found, fallback.path.clone(), fallback.timeouts, live)
+    Arc::new(function(
+        name,
+        found,
+        fallback.path.clone(),
+        fallback.timeouts,
+        live,
+    ))
 }
 
 fn provided(view: &FunctionView) -> Found {

@@ -32,7 +32,7 @@ use crate::credentials::Credentials;
 use crate::error::Refusal;
 use crate::function::{
     Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, ScaleRequest,
-    Secret, SecretName,
+    Scaling, Secret, SecretName,
 };
 
 /// Who owns functions. All waits are bounded by the implementation, but for the body of a log that
@@ -157,6 +157,8 @@ pub struct FunctionView {
     /// Copies ready to be called. For a remote provider this is what it reports, as its replicas
     /// are not addressed one by one.
     pub available: u64,
+    /// What its labels say of its scaling.
+    pub scaling: Scaling,
     /// Calls one replica may have in flight, where the provider limits them.
     pub concurrency: Option<usize>,
     /// Why the function cannot be called now, in words for its owner.

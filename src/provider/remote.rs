@@ -28,7 +28,7 @@ use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
 use crate::function::{
     Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, ScaleRequest,
-    Secret, SecretName,
+    Scaling, Secret, SecretName,
 };
 use crate::metrics::Metrics;
 
@@ -96,6 +96,8 @@ struct Listed {
     replicas: u64,
     #[serde(default, rename = "availableReplicas")]
     available: u64,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
 }
 
 impl Remote {
@@ -168,6 +170,7 @@ impl Remote {
                     replicas: Vec::new(),
                     desired: listed.replicas,
                     available: listed.available,
+                    scaling: listed.labels.as_ref().map(Scaling::of).unwrap_or_default(),
                     concurrency: None,
                     problem: None,
                 },
@@ -544,6 +547,7 @@ fn same(
 ) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|((a_name, a), (b_name, b))| {
-            a_name == b_name && a.desired == b.desired && a.available == b.available
+            a_name == b_name
+                && (a.desired, a.available, a.scaling) == (b.desired, b.available, b.scaling)
         })
 }

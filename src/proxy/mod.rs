@@ -369,9 +369,12 @@ impl Proxy {
         call: &mut Call,
         function: &Arc<Function>,
     ) -> Result<Lease, Failure> {
-        let wait = call.snapshot.config.scale.wait;
+        let snapshot = Arc::clone(&call.snapshot);
         let begun = Instant::now();
-        let waiting = scale::acquire(&self.gateway.registry, function, None, wait);
+        let Gateway {
+            registry, waker, ..
+        } = &*self.gateway;
+        let waiting = scale::acquire(registry, waker, function, None, &snapshot.config.scale);
         let downstream = session.as_downstream_mut();
         let lease = if downstream.is_body_empty() {
             tokio::select! {
@@ -414,8 +417,11 @@ impl Proxy {
                 .try_lease(refused.as_ref())
                 .ok_or(Failure::ConnectFailed);
         }
-        let wait = call.snapshot.config.scale.wait;
-        scale::acquire(&self.gateway.registry, function, refused.as_ref(), wait).await
+        let Gateway {
+            registry, waker, ..
+        } = &*self.gateway;
+        let scale = &call.snapshot.config.scale;
+        scale::acquire(registry, waker, function, refused.as_ref(), scale).await
     }
 
     /// The API and the portal.

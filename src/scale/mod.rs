@@ -1,16 +1,25 @@
-//! Getting a place on a function: at once, or in line until it is ready.
+//! Getting a place on a function: at once, or in line until it is ready; and waking it where it has no
+//! replica.
+
+mod waker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::config::Wait;
+pub use waker::{Waker, Waking};
+
+use crate::config::Scale;
 use crate::error::Failure;
 use crate::functions::{Function, Lease, Registry};
 use crate::provider::Replica;
 
+/// Time after which who waits for a function that is still asleep asks for it once more.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Waits for a place on `function` and a replica to use it on, as long and in a line as long as
-/// `wait` says.
+/// `scale` says. A function that is asleep is woken.
 ///
 /// Call [`Function::try_lease`] first: it needs no await. A caller that goes away just drops the
 /// future and leaves the line.
@@ -22,10 +31,12 @@ use crate::provider::Replica;
 /// [`Failure::WaitTimeout`] when the wait is over.
 pub async fn acquire(
     registry: &Registry,
+    waker: &Waker,
     function: &Arc<Function>,
     avoid: Option<&Arc<Replica>>,
-    wait: Wait,
+    scale: &Scale,
 ) -> Result<Lease, Failure> {
+    let wait = scale.wait;
     let live = &function.live;
     let Some(place_in_line) = live.gate.join(wait.line) else {
         return Err(Failure::LineFull(wait.line));
@@ -47,7 +58,15 @@ pub async fn acquire(
         if let (true, Some(problem)) = (newest.replicas.is_empty(), &newest.problem) {
             return Err(problem.failure.clone());
         }
-        if timeout_at(deadline, turn).await.is_err() {
+        let mut until = deadline;
+        if newest.asleep() {
+            if !scale.from_zero {
+                return Err(Failure::NotReady);
+            }
+            waker.wake(&newest.name, newest.scaling.awake());
+            until = until.min(Instant::now() + ASK_AGAIN);
+        }
+        if timeout_at(until, turn).await.is_err() && Instant::now() >= deadline {
             return Err(Failure::WaitTimeout(wait.timeout));
         }
     }

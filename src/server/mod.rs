@@ -31,6 +31,7 @@ use crate::provider::process::{self, Options, ProcessProvider};
 use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
 use crate::proxy::guard::Guard;
+use crate::scale::Waker;
 use end::End;
 use listeners::Listeners;
 use services::{Background, ProxyService, Task, http};
@@ -103,6 +104,7 @@ struct Tasks {
     registry: Task,
     provider: Task,
     counts: Task,
+    waking: Task,
     watcher: Option<Task>,
     stop_provider: watch::Sender<bool>,
     provider_ended: watch::Receiver<bool>,
@@ -122,11 +124,13 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         provider: provider.view(),
         metrics: Arc::clone(&metrics),
     });
+    let (waker, waking) = Waker::new();
     let followed = loaded.file.clone().map(|file| (file, loaded.text.clone()));
     let gateway = Gateway::new(Parts {
         registry,
         metrics,
         provider,
+        waker,
         counts,
         credentials,
         sources,
@@ -138,6 +142,10 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         registry: Box::pin(writer.run()),
         provider: Box::pin(run_provider(Arc::clone(&gateway), stop, ended)),
         counts: Box::pin(keep_counts(Arc::clone(&gateway))),
+        waking: {
+            let (provider, registry) = (&gateway.provider, &gateway.registry);
+            Box::pin(waking.run(Arc::clone(provider), Arc::clone(registry)))
+        },
         watcher: followed.map(|(file, text)| {
             let changes = config::watch::watch(file, Some(text));
             Box::pin(follow_file(Arc::clone(&gateway), changes)) as Task
@@ -277,6 +285,7 @@ fn serve(
     // Forking is done here, apart from the proxy's threads.
     server.add_service(Background::new("provider", threads, tasks.provider));
     server.add_service(Background::new("counts", 1, tasks.counts));
+    server.add_service(Background::new("scale", 1, tasks.waking));
     if let Some(watcher) = tasks.watcher {
         server.add_service(Background::new("config", 1, watcher));
     }

@@ -27,11 +27,6 @@ pub(super) const INACTIVE: &[(&str, IsSet)] = &[
             .as_ref()
             .is_some_and(|scale| scale.autoscaler.is_some())
     }),
-    ("scale.from_zero", |file| {
-        file.scale
-            .as_ref()
-            .is_some_and(|scale| scale.from_zero.is_some())
-    }),
     ("ui.store", |file| {
         file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
     }),

@@ -193,7 +193,6 @@ pub struct Direct {
 #[serde(deny_unknown_fields)]
 pub struct Scale {
     /// Whether a call wakes a function that has no replica. Default: true.
-    /// Not active in this version.
     pub from_zero: Option<Scalar<bool>>,
     /// How a call waits for a function that is not ready.
     pub wait: Option<Wait>,

@@ -297,7 +297,6 @@ fn an_invalid_value_is_refused_with_the_name_of_its_variable() {
 
 #[test]
 fn what_has_no_effect_is_told() {
-    let inactive = "g.yaml: accepted, but not active in this version: ";
     let none = "g.yaml: environment variables without effect here: ";
     let without = |name: &str, other: &str| {
         vec![format!(
@@ -346,10 +345,6 @@ fn what_has_no_effect_is_told() {
         (
             vec![("max_idle_conns", "0")],
             vec!["environment variable `max_idle_conns`: no limit here means 65536".to_owned()],
-        ),
-        (
-            vec![("scale_from_zero", "true")],
-            vec![format!("{inactive}scale.from_zero")],
         ),
     ];
     for (variables, expected) in table {

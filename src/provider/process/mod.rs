@@ -1,6 +1,6 @@
 //! Functions as processes of this machine.
 //!
-//! [`ProcessProvider`] is the API in front, with a durable [`store`] behind it. The [`Runner`] knows
+//! [`ProcessProvider`] is the API in front, with a durable store behind it. The [`Runner`] knows
 //! nothing of either: [`Runner::declare`] says what shall run, and [`Runner::run`] makes it so:
 //!
 //! ```text
@@ -63,7 +63,7 @@ use self::supervisor::Supervisor;
 use self::usage::Running;
 use super::View;
 use crate::config;
-use crate::function::{FunctionName, Usage};
+use crate::function::{FunctionName, Scaling, Usage};
 
 /// What is asked of the provider for one function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,8 @@ pub struct Desired {
     pub process: config::Process,
     /// Calls one copy may have in flight.
     pub concurrency: Option<NonZeroUsize>,
+    /// What its labels say of its scaling; told to whoever asks, and not obeyed here.
+    pub scaling: Scaling,
 }
 
 /// Where and how the provider works.

@@ -15,16 +15,6 @@ use crate::error::Refusal;
 use crate::function::{Deployment, Resources};
 use crate::quantity::{parse_cpu, parse_memory};
 
-/// Label with the smallest number of replicas (wire.md section 5.1).
-const MIN: &str = "com.openfaas.scale.min";
-/// Label with the largest number of replicas.
-const MAX: &str = "com.openfaas.scale.max";
-/// Replicas at most where no label says otherwise, as in the gateway of 2019.
-const DEFAULT_MAX: u64 = 20;
-
-/// Replicas of one function at most, whatever its labels say: each may be a process.
-pub(super) const MAX_REPLICAS: u64 = 1000;
-
 /// The process that a deployment stands for, without its number of copies.
 pub(super) fn process(deployment: &Deployment, images: &[Image]) -> Result<Process, Refusal> {
     let image = images
@@ -58,19 +48,6 @@ pub(super) fn nothing() -> Process {
         limits: Limits::default(),
         watchdog: defaults(),
     }
-}
-
-/// Replicas of a deployment that had `current` before; `None` for a new one.
-pub(super) fn replicas(deployment: &Deployment, current: Option<u64>) -> u64 {
-    let label = |name| {
-        let text = deployment.labels.as_ref()?.get(name)?;
-        text.parse::<u64>()
-            .ok()
-            .filter(|count| *count <= MAX_REPLICAS)
-    };
-    let min = label(MIN).unwrap_or(1);
-    let max = label(MAX).unwrap_or(DEFAULT_MAX).max(min);
-    current.map_or(min, |current| current.clamp(min, max))
 }
 
 fn command(deployment: &Deployment, image: Option<&Image>) -> Result<Vec<String>, Refusal> {
@@ -344,26 +321,5 @@ mod tests {
             let error = process(&deployment("i", "cat", &[(name, value)]), &[]).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
-    }
-
-    #[test]
-    fn labels_bound_the_replicas() {
-        let with = |labels: &[(&str, &str)], current| {
-            let mut deployment = deployment("i", "cat", &[]);
-            let labels = labels
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-            deployment.labels = Some(labels.collect());
-            replicas(&deployment, current)
-        };
-        assert_eq!(with(&[], None), 1);
-        assert_eq!(with(&[(MIN, "2")], None), 2);
-        assert_eq!(with(&[(MIN, "0")], None), 0);
-        assert_eq!(with(&[(MIN, "-3")], None), 1);
-        assert_eq!(with(&[(MIN, "2")], Some(5)), 5);
-        assert_eq!(with(&[(MAX, "3")], Some(5)), 3);
-        assert_eq!(with(&[(MIN, "2")], Some(0)), 2);
-        assert_eq!(with(&[(MIN, "8"), (MAX, "3")], Some(1)), 8);
-        assert_eq!(with(&[(MIN, "99999999999")], None), 1);
     }
 }

@@ -21,15 +21,16 @@ use serde::Serialize;
 use tokio::sync::{Mutex, watch};
 
 use super::logs::{Entry, LogRing};
-use super::plan::{self, MAX_REPLICAS};
+use super::plan;
 use super::store::{Record, Store, StoreError, Stored};
 use super::{Desired, Options, Runner, Status};
 use crate::config::{self, Config, Image, Place};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
 use crate::function::{
-    Deployment, FunctionName, FunctionStatus, LogLine, LogQuery, Namespace, ProviderInfo, Removal,
-    ScaleRequest, Secret, SecretName, Version, check_name, check_secret_name,
+    Deployment, FunctionName, FunctionStatus, LogLine, LogQuery, MAX_REPLICAS, Namespace,
+    ProviderInfo, Removal, ScaleRequest, Scaling, Secret, SecretName, Version, check_name,
+    check_secret_name,
 };
 use crate::provider::{Answer, AnswerBody, Provider, ProviderError, Request, Stop, View, answer};
 
@@ -289,7 +290,7 @@ impl Provider for ProcessProvider {
             return Err(Refusal::conflict(message).into());
         }
         let record = Record {
-            replicas: plan::replicas(&deployment, None),
+            replicas: scaling(&deployment).settle(None),
             created_at: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
             secrets_version: self.secrets_version(&deployment).await?,
             deployment,
@@ -311,7 +312,7 @@ impl Provider for ProcessProvider {
         let before = self.state.load().functions.get(&name).cloned();
         let before = before.ok_or_else(|| missing(&name))?;
         let record = Record {
-            replicas: plan::replicas(&deployment, Some(before.replicas)),
+            replicas: scaling(&deployment).settle(Some(before.replicas)),
             created_at: before.created_at.clone(),
             secrets_version: self.secrets_version(&deployment).await?,
             deployment,
@@ -616,6 +617,7 @@ impl State {
                     Desired {
                         process,
                         concurrency,
+                        scaling: Scaling::of(&function.labels),
                     },
                 );
             }
@@ -633,6 +635,7 @@ impl State {
         Desired {
             process,
             concurrency: None,
+            scaling: scaling(&record.deployment),
         }
     }
 
@@ -793,6 +796,14 @@ fn check_texts(deployment: &Deployment) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+fn scaling(deployment: &Deployment) -> Scaling {
+    deployment
+        .labels
+        .as_ref()
+        .map(Scaling::of)
+        .unwrap_or_default()
 }
 
 fn declared(name: &FunctionName) -> Refusal {

@@ -256,6 +256,7 @@ impl Function {
             replicas,
             desired,
             available,
+            scaling: self.desired.scaling,
             concurrency: concurrency.map(|calls| calls.get().saturating_mul(room)),
             problem: self.problem(|condition| !condition.mishap),
         }

@@ -3,6 +3,7 @@
 mod body;
 mod classic;
 mod direct;
+mod from_zero;
 mod h2c;
 mod headers;
 mod http_mode;

@@ -72,6 +72,7 @@ impl Running {
         let desired = Desired {
             process,
             concurrency: None,
+            scaling: Default::default(),
         };
         self.provider.declare([(name(), desired)].into());
     }

@@ -36,6 +36,7 @@ async fn be_a_gateway() {
     let desired = |process| Desired {
         process,
         concurrency: None,
+        scaling: Default::default(),
     };
     let other = FunctionName::new("other", "test").unwrap();
     let functions = [

@@ -134,6 +134,7 @@ async fn classic_replicas_are_counted_and_share_one_address() {
         let desired = Desired {
             process,
             concurrency,
+            scaling: Default::default(),
         };
         running.provider.declare([(name(), desired)].into());
     };
