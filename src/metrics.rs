@@ -188,6 +188,7 @@ impl Metrics {
             calls: self.calls.clone(),
             by_code: std::array::from_fn(|_| OnceLock::new()),
             ended: Arc::clone(self.ended().entry(label.to_owned()).or_default()),
+            successes: AtomicU64::new(0),
         }
     }
 
@@ -292,6 +293,7 @@ pub struct FunctionMetrics {
     calls: CallMetrics,
     by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
     ended: Arc<AtomicU64>,
+    successes: AtomicU64,
 }
 
 struct CodeMetrics {
@@ -325,6 +327,9 @@ impl FunctionMetrics {
     /// Counts a call's outcome.
     pub fn count(&self, code: u16, seconds: f64) {
         self.ended.fetch_add(1, Ordering::Relaxed);
+        if code == 200 {
+            self.successes.fetch_add(1, Ordering::Relaxed);
+        }
         match COMMON_CODES.iter().position(|known| *known == code) {
             Some(slot) => {
                 let handles = self.by_code[slot].get_or_init(|| self.calls.code(&self.label, code));
@@ -342,6 +347,11 @@ impl FunctionMetrics {
     /// Calls that have ended, whatever their outcome, in this life of the gateway and earlier ones.
     pub fn invocations(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
+    }
+
+    /// Calls that ended with status 200, since these handles were made.
+    pub fn successes(&self) -> u64 {
+        self.successes.load(Ordering::Relaxed)
     }
 
     /// Keeps a call in the gauge of held calls until dropped.

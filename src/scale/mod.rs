@@ -1,6 +1,8 @@
-//! Getting a place on a function: at once, or in line until it is ready; and waking it where it has no
-//! replica.
+//! Getting a place on a function: at once, or in line until it is ready; waking it where it has no
+//! replica; and giving it as many replicas as its load asks for.
 
+mod autoscaler;
+pub mod rules;
 mod waker;
 
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
+pub use autoscaler::Autoscaler;
 pub use waker::{Waker, Waking};
 
 use crate::config::Scale;

@@ -31,7 +31,7 @@ use crate::provider::process::{self, Options, ProcessProvider};
 use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
 use crate::proxy::guard::Guard;
-use crate::scale::Waker;
+use crate::scale::{Autoscaler, Waker, Waking};
 use end::End;
 use listeners::Listeners;
 use services::{Background, ProxyService, Task, http};
@@ -104,7 +104,7 @@ struct Tasks {
     registry: Task,
     provider: Task,
     counts: Task,
-    waking: Task,
+    scale: Task,
     watcher: Option<Task>,
     stop_provider: watch::Sender<bool>,
     provider_ended: watch::Receiver<bool>,
@@ -142,10 +142,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         registry: Box::pin(writer.run()),
         provider: Box::pin(run_provider(Arc::clone(&gateway), stop, ended)),
         counts: Box::pin(keep_counts(Arc::clone(&gateway))),
-        waking: {
-            let (provider, registry) = (&gateway.provider, &gateway.registry);
-            Box::pin(waking.run(Arc::clone(provider), Arc::clone(registry)))
-        },
+        scale: Box::pin(scale(Arc::clone(&gateway), waking)),
         watcher: followed.map(|(file, text)| {
             let changes = config::watch::watch(file, Some(text));
             Box::pin(follow_file(Arc::clone(&gateway), changes)) as Task
@@ -190,6 +187,22 @@ async fn run_provider(
 async fn keep_counts(gateway: Arc<Gateway>) {
     let prometheus = || gateway.registry.current().config.scale.prometheus.clone();
     Arc::clone(&gateway.counts).run(prometheus).await;
+}
+
+/// A remote provider's functions are scaled by their platform, or by alerts.
+async fn scale(gateway: Arc<Gateway>, waking: Waking) {
+    let (provider, registry) = (&gateway.provider, &gateway.registry);
+    let waking = waking.run(Arc::clone(provider), Arc::clone(registry));
+    let local = matches!(
+        registry.current().config.provider,
+        config::Provider::Process(_)
+    );
+    if local {
+        let autoscaler = Autoscaler::new(Arc::clone(provider), Arc::clone(registry));
+        tokio::join!(waking, autoscaler.run());
+    } else {
+        waking.await;
+    }
 }
 
 async fn follow_file(gateway: Arc<Gateway>, mut changes: config::watch::Changes) {
@@ -285,7 +298,7 @@ fn serve(
     // Forking is done here, apart from the proxy's threads.
     server.add_service(Background::new("provider", threads, tasks.provider));
     server.add_service(Background::new("counts", 1, tasks.counts));
-    server.add_service(Background::new("scale", 1, tasks.waking));
+    server.add_service(Background::new("scale", 1, tasks.scale));
     if let Some(watcher) = tasks.watcher {
         server.add_service(Background::new("config", 1, watcher));
     }

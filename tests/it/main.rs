@@ -10,6 +10,8 @@
 
 mod access_log;
 mod async_function;
+mod autoscaler;
+mod certifier;
 mod drain;
 mod faas_cli;
 mod function;

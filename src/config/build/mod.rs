@@ -22,11 +22,6 @@ use super::{AccessLog, Config, LogFormat, LogOutput, Timeouts, Ui};
 /// Keys whose feature this version does not have, and whether a file sets them.
 pub(super) const INACTIVE: &[(&str, IsSet)] = &[
     ("queue", |file| file.queue.is_some()),
-    ("scale.autoscaler", |file| {
-        file.scale
-            .as_ref()
-            .is_some_and(|scale| scale.autoscaler.is_some())
-    }),
     ("ui.store", |file| {
         file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
     }),

@@ -196,7 +196,9 @@ pub struct Scale {
     pub from_zero: Option<Scalar<bool>>,
     /// How a call waits for a function that is not ready.
     pub wait: Option<Wait>,
-    /// Replicas by load. Not active in this version.
+    /// Replicas by load, for functions of this machine: more than five successful calls per second
+    /// add replicas, within the bounds of the labels `com.openfaas.scale.min` and `max` (1 and 20);
+    /// half a minute of quiet takes them away.
     pub autoscaler: Option<Autoscaler>,
     /// Prometheus that scrapes several gateways: what the others counted is added to the counts of
     /// calls. Default: none.
