@@ -202,8 +202,14 @@ impl Program {
             .args(words.map(|word| argument(word)))
             .process_group(0)
             .env_clear()
-            .env("PATH", &self.search)
-            .envs(&self.environment);
+            .env("PATH", &self.search);
+        for (name, value) in &self.environment {
+            let name = match self.launch {
+                Some(_) => launcher::carried(name),
+                None => name.into(),
+            };
+            command.env(&*name, value);
+        }
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }

@@ -69,6 +69,20 @@ pub(super) struct Sandbox {
     pub hidden: Vec<PathBuf>,
 }
 
+/// In front of the names of variables that would change the launcher itself; it takes them back for
+/// the function.
+const KEPT: &str = "GATEWAY_LAUNCH_";
+
+/// The name of a function's variable on its way through the launcher. What the dynamic linker obeys
+/// (ld.so(8)) would otherwise run the function's code before it is confined.
+pub(super) fn carried(name: &str) -> std::borrow::Cow<'_, str> {
+    if name.starts_with("LD_") || name == "GLIBC_TUNABLES" {
+        format!("{KEPT}{name}").into()
+    } else {
+        name.into()
+    }
+}
+
 /// A command that launches what a plan says; words follow as arguments, the first is `argv[0]`.
 pub(super) fn command(plan: &Plan) -> io::Result<Command> {
     let mut command = Command::new(SELF);
@@ -369,6 +383,12 @@ fn program(plan: &Plan, words: &[OsString]) -> Command {
     let mut command = Command::new(&plan.program);
     if let Some((name, arguments)) = words.split_first() {
         command.arg0(name).args(arguments);
+    }
+    for (carried, value) in std::env::vars_os() {
+        let name = carried.to_str().and_then(|name| name.strip_prefix(KEPT));
+        if let Some(name) = name {
+            command.env(name, value).env_remove(&carried);
+        }
     }
     command
 }

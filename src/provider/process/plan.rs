@@ -21,6 +21,7 @@ pub(super) fn process(deployment: &Deployment, images: &[Image]) -> Result<Proce
         .iter()
         .find(|image| fits(&image.pattern, &deployment.image));
     let variables = Variables(&deployment.env_vars);
+    check_texts(deployment)?;
     Ok(Process {
         command: command(deployment, image)?,
         mode: mode(&variables, image)?,
@@ -48,6 +49,23 @@ pub(super) fn nothing() -> Process {
         limits: Limits::default(),
         watchdog: defaults(),
     }
+}
+
+/// What no process can be started with, or no log line should hold.
+fn check_texts(deployment: &Deployment) -> Result<(), Refusal> {
+    let refuse = |what: String| Err(Refusal::bad_request(what));
+    if deployment.env_process.contains('\0') || deployment.image.contains(char::is_control) {
+        return refuse("image and envProcess cannot hold control characters".to_owned());
+    }
+    for (name, value) in &deployment.env_vars {
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return refuse(format!("`{name}` cannot be the name of a variable"));
+        }
+        if value.contains('\0') {
+            return refuse(format!("variable {name} cannot hold a zero byte"));
+        }
+    }
+    Ok(())
 }
 
 fn command(deployment: &Deployment, image: Option<&Image>) -> Result<Vec<String>, Refusal> {

@@ -223,3 +223,20 @@ fn usage_is_told_when_asked_for() {
     let plain = gateway.admin("GET", "/system/function/busy", "").json();
     assert!(plain.get("usage").is_none(), "{plain}");
 }
+
+#[test]
+fn what_the_linker_obeys_is_for_the_function_and_not_for_its_launcher() {
+    let gateway = sandboxed(
+        "  env: { process: env, environment: { LD_PRELOAD: /nowhere/lib.so, LD_X: y } }\n",
+    );
+    let text = gateway.get("/function/env").assert_status(200).text();
+    for expected in ["LD_PRELOAD=/nowhere/lib.so", "LD_X=y"] {
+        assert!(
+            text.lines().any(|line| line == expected),
+            "{expected} in {text}"
+        );
+    }
+    assert!(!text.contains("GATEWAY_LAUNCH"), "{text}");
+    // The function's own linker complains, once; the launcher's would have been a second one.
+    assert_eq!(text.matches("cannot be preloaded").count(), 1, "{text}");
+}

@@ -442,3 +442,36 @@ fn functions_of_the_same_name_live_apart_in_their_namespaces() {
         .assert_error(404, "not_found");
     gateway.get("/function/fig").assert_status(200);
 }
+
+#[test]
+fn who_hangs_up_in_the_middle_of_a_change_leaves_no_half_of_it() {
+    let port = crate::harness::unused_port();
+    let gateway = Gateway::start(&format!("admin: {{ listen: \"127.0.0.1:{port}\" }}\n"));
+    let (user, password) = gateway.credentials();
+    let authorization = crate::harness::basic(&user, &password);
+    let api = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let ask = |path: &str| {
+        let headers = [("Authorization", authorization.as_str())];
+        crate::harness::try_request(api, "GET", path, &headers, b"").unwrap()
+    };
+    for round in 0..30 {
+        let name = format!("f{round}");
+        let body = deployment(&name, "cat").to_string();
+        let mut connection = crate::harness::Connection::open(api);
+        connection.send(format!(
+            "POST /system/functions HTTP/1.1\r\nHost: {api}\r\nAuthorization: {authorization}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        std::thread::sleep(std::time::Duration::from_micros(round * 100));
+        drop(connection);
+        let file = gateway
+            .state()
+            .join(format!("functions/openfaas-fn/{name}.json"));
+        eventually("disk and memory agree", || {
+            let on_disk = file.exists();
+            let shown = ask(&format!("/system/function/{name}")).status == 200;
+            on_disk == file.exists() && on_disk == shown
+        });
+    }
+}

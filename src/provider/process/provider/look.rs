@@ -1,0 +1,85 @@
+//! Functions as they are shown: what is wanted, and what runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::state::State;
+use crate::config::{self, Place};
+use crate::function::{FunctionName, FunctionStatus};
+use crate::provider::View;
+use crate::provider::process::Status;
+use crate::provider::process::store::Record;
+
+/// State and what runs, at one moment.
+pub(super) struct Look {
+    pub state: Arc<State>,
+    pub view: View,
+    pub statuses: Arc<BTreeMap<FunctionName, Arc<Status>>>,
+}
+
+impl Look {
+    /// A function as it is shown.
+    pub fn describe(&self, name: &FunctionName) -> Option<FunctionStatus> {
+        let seen = self.seen(name);
+        match self.state.settings.declared.get(name) {
+            Some(function) => self.declared(name, function, seen),
+            None => Some(deployed(name, self.state.functions.get(name)?, seen)),
+        }
+    }
+
+    /// What the runner knows of a function.
+    fn seen(&self, name: &FunctionName) -> FunctionStatus {
+        let problem = self
+            .statuses
+            .get(name)
+            .and_then(|status| status.problem.as_deref());
+        FunctionStatus {
+            name: name.name().to_owned(),
+            namespace: name.namespace().to_owned(),
+            available_replicas: self.view.get(name).map_or(0, |view| view.available),
+            problem: problem.map(str::to_owned),
+            ..FunctionStatus::default()
+        }
+    }
+
+    fn declared(
+        &self,
+        name: &FunctionName,
+        function: &config::Function,
+        seen: FunctionStatus,
+    ) -> Option<FunctionStatus> {
+        let Place::Process(process) = &function.place else {
+            return None;
+        };
+        let scaled = self.state.scaled.get(name).copied();
+        Some(FunctionStatus {
+            env_process: process.command.join(" "),
+            replicas: scaled.unwrap_or(process.replicas),
+            labels: Some(function.labels.clone()),
+            annotations: Some(function.annotations.clone()),
+            ..seen
+        })
+    }
+}
+
+fn deployed(name: &FunctionName, record: &Record, seen: FunctionStatus) -> FunctionStatus {
+    let deployment = &record.deployment;
+    let mut labels = deployment.labels.clone().unwrap_or_default();
+    // What selects the function's pods where it runs in Kubernetes; clients look for it.
+    labels.insert("faas_function".to_owned(), name.name().to_owned());
+    FunctionStatus {
+        image: deployment.image.clone(),
+        env_process: deployment.env_process.clone(),
+        replicas: record.replicas,
+        labels: Some(labels),
+        annotations: Some(deployment.annotations.clone().unwrap_or_default()),
+        env_vars: deployment.env_vars.clone(),
+        constraints: deployment.constraints.clone(),
+        secrets: deployment.secrets.clone(),
+        limits: deployment.limits.clone(),
+        requests: deployment.requests.clone(),
+        read_only_root_filesystem: deployment.read_only_root_filesystem,
+        created_at: Some(record.created_at.clone()),
+        ..seen
+    }
+}

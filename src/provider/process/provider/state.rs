@@ -1,0 +1,171 @@
+//! What the process provider knows: settings of the configuration, and what came through the API.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::{self, Config, Image, Place};
+use crate::error::{Cause, Refusal};
+use crate::function::{Deployment, FunctionName, Namespace, Scaling};
+use crate::provider::Request;
+use crate::provider::process::store::Record;
+use crate::provider::process::{Desired, plan};
+
+/// What there is now: replaced as a whole with every change.
+#[derive(Clone)]
+pub(super) struct State {
+    pub settings: Arc<Settings>,
+    pub functions: BTreeMap<FunctionName, Arc<Record>>,
+    /// Namespaces made through the API.
+    pub namespaces: BTreeMap<String, Namespace>,
+    /// Replicas of declared functions, where somebody scaled them.
+    pub scaled: BTreeMap<FunctionName, u64>,
+}
+
+/// What the configuration says.
+#[derive(Default)]
+pub(super) struct Settings {
+    /// Namespaces of the file, the default one first.
+    pub namespaces: Vec<String>,
+    pub images: Vec<Image>,
+    pub declared: Declared,
+}
+
+pub(super) type Declared = BTreeMap<FunctionName, config::Function>;
+
+impl Settings {
+    pub fn of(config: &Config) -> Self {
+        let config::Provider::Process(process) = &config.provider else {
+            // A gateway keeps the kind of provider it was started with.
+            return Self::default();
+        };
+        let declared = config.functions.iter();
+        Self {
+            namespaces: process.namespaces.clone(),
+            images: process.images.clone(),
+            declared: declared
+                .filter(|(_, function)| matches!(function.place, Place::Process(_)))
+                .map(|(name, function)| (name.clone(), function.clone()))
+                .collect(),
+        }
+    }
+}
+
+impl State {
+    /// Everything that shall run. What the file declares comes first.
+    pub fn desired(&self) -> BTreeMap<FunctionName, Desired> {
+        let mut desired: BTreeMap<_, _> = self
+            .functions
+            .iter()
+            .map(|(name, record)| (name.clone(), self.desired_of(record)))
+            .collect();
+        for (name, function) in &self.settings.declared {
+            if let Place::Process(process) = &function.place {
+                let mut process = config::Process::clone(process);
+                if let Some(replicas) = self.scaled.get(name) {
+                    process.replicas = *replicas;
+                }
+                let concurrency = function.concurrency;
+                desired.insert(
+                    name.clone(),
+                    Desired {
+                        process,
+                        concurrency,
+                        scaling: Scaling::of(&function.labels),
+                    },
+                );
+            }
+        }
+        desired
+    }
+
+    fn desired_of(&self, record: &Record) -> Desired {
+        let planned = plan::process(&record.deployment, &self.settings.images);
+        // Its image was mapped when it was deployed, and is no longer: without a command it does not
+        // start, and its status says why.
+        let mut process = planned.unwrap_or_else(|_| plan::nothing());
+        process.replicas = record.replicas;
+        process.secrets.version = record.secrets_version;
+        Desired {
+            process,
+            concurrency: None,
+            scaling: scaling(&record.deployment),
+        }
+    }
+
+    pub fn default_namespace(&self) -> &str {
+        self.settings.namespaces.first().map_or("", String::as_str)
+    }
+
+    pub fn namespace_names(&self) -> Vec<String> {
+        let made = self
+            .namespaces
+            .keys()
+            .filter(|name| !self.settings.namespaces.contains(name));
+        self.settings
+            .namespaces
+            .iter()
+            .chain(made)
+            .cloned()
+            .collect()
+    }
+
+    pub fn namespace(&self, name: &str) -> Namespace {
+        let empty = || Namespace {
+            name: name.to_owned(),
+            ..Namespace::default()
+        };
+        self.namespaces.get(name).cloned().unwrap_or_else(empty)
+    }
+
+    pub fn knows(&self, namespace: &str) -> Result<(), Refusal> {
+        self.knows_or(namespace, Cause::BadRequest)
+    }
+
+    pub fn knows_or(&self, namespace: &str, cause: Cause) -> Result<(), Refusal> {
+        let listed = self
+            .settings
+            .namespaces
+            .iter()
+            .any(|known| known == namespace);
+        if listed || self.namespaces.contains_key(namespace) {
+            return Ok(());
+        }
+        let message = format!("there is no namespace `{namespace}`: create it first");
+        Err(Refusal::new(cause, message))
+    }
+
+    /// The namespace that body or query name, the default one if neither does.
+    pub fn namespace_of<T>(&self, own: &str, request: &Request<T>) -> String {
+        match (own, request.parameter("namespace")) {
+            ("", Some(namespace)) => namespace.into_owned(),
+            ("", None) => self.default_namespace().to_owned(),
+            (own, _) => own.to_owned(),
+        }
+    }
+
+    /// A name from a body: bare, with a namespace beside it.
+    pub fn name<T>(
+        &self,
+        name: &str,
+        namespace: &str,
+        request: &Request<T>,
+    ) -> Result<FunctionName, Refusal> {
+        FunctionName::new(name, &self.namespace_of(namespace, request))
+            .map_err(|error| Refusal::bad_request(error.to_string()))
+    }
+
+    /// A name from a path: bare, or `name.namespace`.
+    pub fn asked<T>(&self, name: &str, request: &Request<T>) -> Result<FunctionName, Refusal> {
+        FunctionName::parse(name, &self.namespace_of("", request))
+            .map_err(|error| Refusal::not_found(format!("there is no function {name}: {error}")))
+    }
+}
+
+/// What the labels of a deployment say.
+pub(super) fn scaling(deployment: &Deployment) -> Scaling {
+    deployment
+        .labels
+        .as_ref()
+        .map(Scaling::of)
+        .unwrap_or_default()
+}
