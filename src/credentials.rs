@@ -5,11 +5,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, header};
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::config::BasicAuth;
@@ -17,19 +18,31 @@ use crate::config::BasicAuth;
 /// User name written into a generated user file.
 const DEFAULT_USER: &str = "admin";
 
-/// Longest user name or password, in bytes.
+/// Longest user name and longest password, in bytes.
 const MAX_LENGTH: usize = 1024;
 
 /// The credentials of the two files.
 pub struct Credentials {
     files: BasicAuth,
-    cached: Mutex<Option<(Stamp, Pair)>>,
+    cached: Mutex<Option<(Stamp, Arc<Pair>)>>,
+    readable: AtomicBool,
 }
 
-#[derive(Clone)]
 struct Pair {
-    user: String,
-    password: String,
+    user: Secret,
+    password: Secret,
+}
+
+/// A text to be compared in a time that tells nothing of it, its length included: the text and its
+/// length, filled up with zeros beforehand.
+struct Secret {
+    text: String,
+    padded: Padded,
+}
+
+struct Padded {
+    bytes: [u8; MAX_LENGTH],
+    length: u64,
 }
 
 /// What tells one version of the files from another.
@@ -57,7 +70,7 @@ pub enum CredentialsError {
         what: &'static str,
     },
     /// A file has too much in it.
-    #[error("{}: the {what} is longer than {MAX_LENGTH} bytes", path.display())]
+    #[error("{} is longer than {MAX_LENGTH} bytes: put nothing but the {what} into it", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,
@@ -77,6 +90,7 @@ impl Credentials {
         let credentials = Self {
             files: files.clone(),
             cached: Mutex::new(None),
+            readable: AtomicBool::new(true),
         };
         credentials.current()?;
         Ok(credentials)
@@ -89,7 +103,7 @@ impl Credentials {
 
     /// The user name, for the start message.
     pub fn user(&self) -> Result<String, CredentialsError> {
-        Ok(self.current()?.user)
+        Ok(self.current()?.user.text.clone())
     }
 
     /// Whether an `Authorization` header carries these credentials. Files that are missing or empty
@@ -98,17 +112,28 @@ impl Credentials {
         let Some((user, password)) = authorization.and_then(decode) else {
             return false;
         };
-        let Ok(pair) = self.current() else {
-            return false;
+        let pair = self.current();
+        let was_readable = self.readable.swap(pair.is_ok(), Ordering::Relaxed);
+        let pair = match pair {
+            Ok(pair) => pair,
+            Err(error) => {
+                // Once when it happens, not for every request.
+                if was_readable {
+                    tracing::error!("nobody can log in: {error}");
+                }
+                return false;
+            }
         };
         // Both are always compared, so that time does not tell which one was wrong.
-        (same(&pair.user, &user) & same(&pair.password, &password)).into()
+        let user = pair.user.is(&user);
+        let password = pair.password.is(&password);
+        (user & password).into()
     }
 
     /// The `Authorization` header the gateway sends to its provider.
     pub fn header(&self) -> Result<HeaderValue, CredentialsError> {
         let pair = self.current()?;
-        let token = STANDARD.encode(format!("{}:{}", pair.user, pair.password));
+        let token = STANDARD.encode(format!("{}:{}", pair.user.text, pair.password.text));
         let mut value = HeaderValue::try_from(format!("Basic {token}"))
             // Base64 has no byte that a header value could not hold.
             .unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -117,45 +142,64 @@ impl Credentials {
     }
 
     /// Reads the files if they changed since the last look: two calls of `stat` otherwise.
-    fn current(&self) -> Result<Pair, CredentialsError> {
+    fn current(&self) -> Result<Arc<Pair>, CredentialsError> {
         let stamp = [
             stamp(&self.files.user_file)?,
             stamp(&self.files.password_file)?,
         ];
         // A short section without an await; a poisoned lock only means that a reader panicked.
-        let mut cached = self
-            .cached
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((seen, pair)) = cached.as_ref()
             && *seen == stamp
         {
-            return Ok(pair.clone());
+            return Ok(Arc::clone(pair));
         }
-        let pair = Pair {
+        let pair = Arc::new(Pair {
             user: read(&self.files.user_file, "user name")?,
             password: read(&self.files.password_file, "password")?,
-        };
-        *cached = Some((stamp, pair.clone()));
+        });
+        *cached = Some((stamp, Arc::clone(&pair)));
         Ok(pair)
     }
 }
 
-/// Whether a header carries a user name and a password, right or wrong: a guess, if they are wrong.
-pub fn names_a_user(authorization: &HeaderValue) -> bool {
-    decode(authorization).is_some()
+impl Secret {
+    fn is(&self, given: &str) -> Choice {
+        // How long this takes depends on what was given, which is known to who gave it.
+        Padded::of(given).map_or(Choice::from(0), |given| self.padded.ct_eq(&given))
+    }
 }
 
-/// Compares in a time that depends on neither text, lengths included: both are laid into the same
-/// room first. What does not fit there is no user name or password of ours.
-fn same(own: &str, given: &str) -> Choice {
-    let room = |text: &str| {
-        let mut room = [0; MAX_LENGTH];
-        let length = text.len().min(MAX_LENGTH);
-        room[..length].copy_from_slice(&text.as_bytes()[..length]);
-        room
-    };
-    room(own).ct_eq(&room(given)) & own.len().ct_eq(&given.len())
+impl Padded {
+    /// `None` if the text is too long.
+    fn of(text: &str) -> Option<Self> {
+        let mut bytes = [0; MAX_LENGTH];
+        bytes
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
+        let length = text.len() as u64;
+        Some(Self { bytes, length })
+    }
+}
+
+impl ConstantTimeEq for Padded {
+    fn ct_eq(&self, other: &Self) -> Choice {
+        // Slices of unequal length would be told apart at once.
+        self.bytes.ct_eq(&other.bytes) & self.length.ct_eq(&other.length)
+    }
+}
+
+/// Whether a request tries a password: no other scheme carries one, and `faas-cli` without a login
+/// sends `Bearer` with nothing after it. A service that checks in the gateway's place may look at
+/// other headers than the first, and take for a password what [`Credentials::check`] does not, so
+/// the schemes alone decide.
+pub fn has_password(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(header::AUTHORIZATION).iter();
+    lines.any(|line| {
+        let line = line.as_bytes().trim_ascii();
+        let end = line.iter().position(u8::is_ascii_whitespace);
+        end.is_some_and(|end| line[..end].eq_ignore_ascii_case(b"basic"))
+    })
 }
 
 /// `Basic base64(user:password)` (RFC 7617, section 2); the scheme is case-insensitive.
@@ -206,7 +250,7 @@ fn stamp(path: &Path) -> Result<(u64, i64, i64, u64), CredentialsError> {
     Ok((meta.ino(), meta.mtime(), meta.mtime_nsec(), meta.len()))
 }
 
-fn read(path: &Path, what: &'static str) -> Result<String, CredentialsError> {
+fn read(path: &Path, what: &'static str) -> Result<Secret, CredentialsError> {
     let text = fs::read_to_string(path).map_err(|source| CredentialsError::File {
         verb: "read",
         path: path.to_owned(),
@@ -219,13 +263,14 @@ fn read(path: &Path, what: &'static str) -> Result<String, CredentialsError> {
             what,
         });
     }
-    if text.len() > MAX_LENGTH {
+    let Some(padded) = Padded::of(text) else {
         return Err(CredentialsError::TooLong {
             path: path.to_owned(),
             what,
         });
-    }
-    Ok(text.to_owned())
+    };
+    let text = text.to_owned();
+    Ok(Secret { text, padded })
 }
 
 #[cfg(test)]
@@ -281,6 +326,60 @@ mod tests {
         assert!(credentials.check(Some(&credentials.header().unwrap())));
         fs::write(credentials.password_file(), "\n").unwrap();
         assert!(!credentials.check(Some(&HeaderValue::from_static("Basic YWRtaW46"))));
+    }
+
+    #[test]
+    fn only_the_whole_password_is_right() {
+        let dir = tempfile::tempdir().unwrap();
+        let credentials = Credentials::open(&files(dir.path(), false)).unwrap();
+        fs::write(credentials.password_file(), "secret").unwrap();
+        for (pair, right) in [
+            ("admin:secret", true),
+            ("admin:secre", false),
+            ("admin:secrets", false),
+            ("admin:secret\0", false),
+            ("admin:", false),
+            (":secret", false),
+            ("admin\0:secret", false),
+            ("bdmin:secret", false),
+        ] {
+            let header = format!("Basic {}", STANDARD.encode(pair));
+            let header = HeaderValue::try_from(header).unwrap();
+            assert_eq!(credentials.check(Some(&header)), right, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_may_be_long_but_not_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = files(dir.path(), false);
+        let credentials = Credentials::open(&files).unwrap();
+        fs::write(credentials.password_file(), "x".repeat(MAX_LENGTH)).unwrap();
+        assert!(credentials.check(Some(&credentials.header().unwrap())));
+        fs::write(credentials.password_file(), "x".repeat(MAX_LENGTH + 1)).unwrap();
+        let error = Credentials::open(&files).err().unwrap();
+        assert!(error.to_string().contains("longer than 1024"), "{error}");
+    }
+
+    #[test]
+    fn only_the_scheme_basic_with_something_after_it_is_a_password() {
+        for (lines, expected) in [
+            (&[][..], false),
+            (&[""], false),
+            (&["Bearer "], false),
+            (&["Bearer token"], false),
+            (&["Basic"], false),
+            (&["Basic "], false),
+            (&["Basic x"], true),
+            (&["bAsIc\tx"], true),
+            (&["Bearer ", "Basic x"], true),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(line));
+            }
+            assert_eq!(has_password(&headers), expected, "{lines:?}");
+        }
     }
 
     #[test]

@@ -198,6 +198,8 @@ pub enum Cause {
     BadRequest,
     /// A page of another site sent it.
     CrossOrigin,
+    /// It was sent to a name that anybody may have made up.
+    BadHost,
     /// Too many wrong credentials came from this address.
     TooManyFailures,
     /// The authentication plug-in cannot be asked.
@@ -270,7 +272,7 @@ impl Cause {
     pub fn status(self) -> StatusCode {
         match self {
             Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::CrossOrigin => StatusCode::FORBIDDEN,
+            Self::CrossOrigin | Self::BadHost => StatusCode::FORBIDDEN,
             Self::TooManyFailures => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -289,6 +291,7 @@ impl Cause {
         match self {
             Self::BadRequest => "bad_request",
             Self::CrossOrigin => "cross_origin",
+            Self::BadHost => "bad_host",
             Self::TooManyFailures => "too_many_failures",
             Self::AuthProxyFailed => "auth_proxy_failed",
             Self::NotFound => "not_found",
@@ -309,6 +312,7 @@ impl Cause {
         match self {
             Self::BadRequest => "The request itself is wrong",
             Self::CrossOrigin => "A page of another site sent it",
+            Self::BadHost => "Without a password, only a local name leads to the API",
             Self::TooManyFailures => {
                 "Too many wrong credentials came from this address; try again later"
             }

@@ -35,7 +35,7 @@ pub struct Metrics {
     pub connections_refused: IntCounter,
     /// Whether the remote provider answered when last asked.
     pub provider_up: IntGauge,
-    /// Requests to the API with wrong credentials.
+    /// API requests with a wrong password, and those refused unheard after too many of them.
     pub auth_failures: IntCounter,
     /// Whether Prometheus answered when last asked for other gateways' calls.
     pub prometheus_up: IntGauge,
@@ -147,7 +147,7 @@ impl Metrics {
                 r,
                 IntCounter::new(
                     "gateway_auth_failures_total",
-                    "Requests to the management API with wrong credentials.",
+                    "API requests with a wrong password, and those refused unheard after too many.",
                 )?,
             )?,
             prometheus_up: register(

@@ -265,6 +265,7 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
             for cause in [
                 Cause::TooManyFailures,
                 Cause::CrossOrigin,
+                Cause::BadHost,
                 Cause::AuthProxyFailed,
             ] {
                 self.refused(cause.status(), cause.describe());

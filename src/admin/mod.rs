@@ -6,6 +6,7 @@
 
 mod api;
 mod auth;
+mod client;
 mod config;
 mod exchange;
 mod functions;
@@ -16,48 +17,25 @@ mod secrets;
 mod telemetry;
 mod ui;
 
-use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::connect_info::Connected;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::IncomingStream;
 use http::{StatusCode, header};
-use tokio::net::TcpListener;
 
 use crate::error::{Cause, Refusal};
 use crate::gateway::Gateway;
 
 pub use axum::Router;
+pub use client::{Client, serve};
 pub use exchange::MAX_BODY;
 pub use info::{COMMIT, RELEASE, version};
 pub use telemetry::router as telemetry;
 
 use api::Api;
-use auth::Auth;
-
-/// Who sent a request; in the `ConnectInfo` extension.
-#[derive(Clone, Copy, Debug)]
-pub struct Client(pub Option<IpAddr>);
-
-impl Connected<IncomingStream<'_, TcpListener>> for Client {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        Self(Some(stream.remote_addr().ip()))
-    }
-}
-
-/// Serves a router at an address of its own, for as long as the gateway lives.
-pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
-    axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<Client>(),
-    )
-    .await
-}
+use auth::Door;
 
 /// Every route of the API and the portal (wire.md section 1.3).
 pub fn router(gateway: Arc<Gateway>) -> Router {
@@ -74,7 +52,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/ui/{*file}", get(ui::file))
         .layer(middleware::from_fn(auth::same_origin))
         .layer(middleware::from_fn_with_state(
-            Auth::new(Arc::clone(&gateway)),
+            Arc::new(Door::new(Arc::clone(&gateway))),
             auth::require,
         ));
     Router::new()

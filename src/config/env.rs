@@ -181,7 +181,14 @@ fn admin(file: &mut File, environment: &Environment, notes: &mut Notes) {
         .as_ref()
         .is_some_and(|enabled| enabled.text == "true");
     if let Some(enabled) = enabled {
-        admin.basic_auth.get_or_insert_default().enabled = Some(enabled);
+        let written = &mut admin.basic_auth.get_or_insert_default().enabled;
+        // What the file says as well stays its word: a variable alone opens no public address.
+        if written
+            .as_ref()
+            .is_none_or(|file| file.text != enabled.text)
+        {
+            *written = Some(enabled);
+        }
     }
     if let Some(folder) = environment.get("secret_mount_path") {
         let origin = Origin::Variable("secret_mount_path");

@@ -22,7 +22,7 @@ pub mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +69,23 @@ impl Config {
     pub fn default_namespace(&self) -> &str {
         self.provider.default_namespace()
     }
+
+    /// Whether only this machine reaches the API and the portal.
+    pub fn api_is_local(&self) -> bool {
+        is_loopback(self.admin.listen.unwrap_or(self.server.listen))
+    }
+}
+
+/// Whether what a client says of whom it speaks for is believed. An IPv4 client is one at an IPv6
+/// listener, too.
+pub fn is_trusted(proxies: &[IpNet], client: IpAddr) -> bool {
+    let client = client.to_canonical();
+    proxies.iter().any(|network| network.contains(&client))
+}
+
+/// Whether only this machine reaches an address.
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// A function's name as a key of the file: bare in the default namespace.

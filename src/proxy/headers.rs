@@ -12,6 +12,8 @@ use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use uuid::Uuid;
 
+use crate::config::is_trusted;
+
 /// Names the call everywhere: at the client, in the function, in the logs.
 pub const CALL_ID: &str = "X-Call-Id";
 /// When the gateway took the call, in nanoseconds since 1970.
@@ -79,7 +81,7 @@ pub fn forward(
     trusted: &[IpNet],
     authority: &HeaderValue,
 ) {
-    let trusted = client.is_some_and(|client| trusted.iter().any(|net| net.contains(&client)));
+    let trusted = client.is_some_and(|client| is_trusted(trusted, client));
     let host = headers.insert(header::HOST, authority.clone());
     let keep = trusted
         && headers

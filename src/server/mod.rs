@@ -233,6 +233,9 @@ fn announce(gateway: &Gateway, listeners: &Listeners) {
     }
     line("state", &config.state_dir.display().to_string());
     match gateway.credentials.load().as_ref() {
+        Some(_) if config.admin.auth_proxy_url.is_some() => {
+            line("login", "checked by the service at admin.auth_proxy_url");
+        }
         Some(own) => {
             let user = own.user().unwrap_or_default();
             let file = own.password_file().display();

@@ -7,7 +7,7 @@ use super::Reader;
 use super::server::{clash, same_port};
 use crate::config::file::{self, Origin};
 use crate::config::value::HttpUrl;
-use crate::config::{Admin, BasicAuth, Server};
+use crate::config::{Admin, BasicAuth, Server, is_loopback};
 
 impl Reader<'_> {
     pub(super) fn admin(&mut self, raw: &file::Admin, state_dir: &Path, server: &Server) -> Admin {
@@ -29,30 +29,40 @@ impl Reader<'_> {
             auth_proxy_url: auth_proxy_url.map(|HttpUrl(url)| url),
             listen,
         };
-        if let (None, Some(auth)) = (&admin.basic_auth, &raw.basic_auth)
-            && let Some(enabled) = &auth.enabled
-        {
-            self.open_to_all(enabled.origin, listen.unwrap_or(server.listen));
+        let enabled = raw
+            .basic_auth
+            .as_ref()
+            .and_then(|auth| auth.enabled.as_ref());
+        if let (None, Some(enabled)) = (&admin.basic_auth, enabled) {
+            self.open_to_everybody(enabled.origin, listen.unwrap_or(server.listen));
+            if let Some(url) = &raw.auth_proxy_url {
+                let why = "`admin.auth_proxy_url` has no effect: `admin.basic_auth` is off";
+                self.notes.warn(url.origin, why);
+            }
         }
         admin
     }
 
-    /// An address that others reach is only open where the file says so: a variable is set once and
-    /// forgotten, and comes along from setups in which something else kept watch.
-    fn open_to_all(&mut self, origin: Origin, address: SocketAddr) {
-        if address.ip().is_loopback() {
+    /// A variable may be left over from an installation that was shielded in another way: only the
+    /// file can open an address that others reach.
+    fn open_to_everybody(&mut self, origin: Origin, address: SocketAddr) {
+        if is_loopback(address) {
             return;
         }
-        let what = format!(
-            "no password protects the API on {address}: whoever reaches it can run programs as this \
-             user"
+        let open = format!(
+            "no password protects the API on {address}: whoever reaches it can run programs as \
+             this user"
         );
-        if matches!(origin, Origin::File(..)) {
-            self.notes.warn(origin, what);
-        } else {
-            let advice = "listen on 127.0.0.1, or write `admin: { basic_auth: { enabled: false } }` \
-                 into the file if that is meant";
-            self.notes.refuse(origin, format!("{what}; {advice}"));
+        match origin {
+            Origin::File(..) => self.notes.warn(origin, open),
+            Origin::Variable(_) | Origin::Flag(_) => self.notes.refuse(
+                origin,
+                format!(
+                    "{open}; if that is what you want, write `admin: {{ basic_auth: {{ enabled: \
+                     false }} }}` into the configuration file, too, otherwise leave the password \
+                     on, or listen on 127.0.0.1"
+                ),
+            ),
         }
     }
 

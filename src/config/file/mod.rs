@@ -107,8 +107,8 @@ pub struct Timeouts {
 pub struct Admin {
     /// User and password.
     pub basic_auth: Option<BasicAuth>,
-    /// External check, `http://host:port/path`, asked about every protected request in place of the
-    /// password: 200 lets it pass. Default: none.
+    /// External check, asked about every request while a password is required: `GET` with the
+    /// request's headers, 200 lets it in. It takes the place of the gateway's own check.
     pub auth_proxy_url: Option<Scalar<HttpUrl>>,
     /// An address of its own for `/system/*` and `/ui/*`. Default: they share `server.listen`.
     /// Restart to change.

@@ -352,33 +352,3 @@ fn what_has_no_effect_is_told() {
         assert_eq!(loaded.warnings, expected, "{variables:?}");
     }
 }
-
-#[test]
-fn a_variable_alone_does_not_open_an_address_that_others_reach() {
-    let variables = [("basic_auth", "false")];
-    let refused = read("", &variables, &Flags::default())
-        .err()
-        .unwrap()
-        .to_string();
-    assert!(
-        refused.contains("no password protects the API on 0.0.0.0:8080")
-            && refused.contains("into the file"),
-        "{refused}"
-    );
-    let local = Flags {
-        listen: Some("127.0.0.1:8080".to_owned()),
-        ..Flags::default()
-    };
-    let open = read("", &variables, &local).unwrap();
-    assert_eq!(
-        shown(&open.config, "admin.basic_auth"),
-        json!({ "enabled": false })
-    );
-    let file = "admin: { basic_auth: { enabled: false } }";
-    let open = read(file, &[], &Flags::default()).unwrap();
-    assert!(
-        open.warnings[0].contains("no password protects"),
-        "{:?}",
-        open.warnings
-    );
-}

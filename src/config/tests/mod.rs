@@ -13,6 +13,7 @@ mod environment;
 mod fill;
 mod garbage;
 mod mistakes;
+mod open;
 mod secrets;
 mod shipped;
 mod sources;

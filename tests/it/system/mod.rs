@@ -1,10 +1,13 @@
 //! `/system/*`: the API.
 
 mod auth;
+mod auth_proxy;
+mod browser;
 mod config;
 mod counts;
 mod deploy;
 mod functions;
+mod guesses;
 mod info;
 mod logs;
 mod namespaces;
