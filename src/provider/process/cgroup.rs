@@ -129,6 +129,7 @@ impl Drop for Cgroup {
 }
 
 /// Moves the calling process to a group.
+#[cfg(target_os = "linux")]
 pub(super) fn enter(cgroup: &Path) -> io::Result<()> {
     fs::write(cgroup.join("cgroup.procs"), "0")
 }

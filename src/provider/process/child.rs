@@ -27,7 +27,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::cgroup::Cgroup;
 use super::isolation::Confinement;
-use super::kernel;
 use super::launcher::{self, Plan, SECRETS};
 use super::ledger::{Group, Ledger};
 use super::secrets::SecretDir;
@@ -331,9 +330,11 @@ impl Nursery {
         std::thread::Builder::new()
             .name("nursery".to_owned())
             .spawn(move || {
+                #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
                 while let Some(mut order) = incoming.blocking_recv() {
                     let _inside = order.runtime.enter();
-                    kernel::die_with_parent(&mut order.prepared);
+                    #[cfg(target_os = "linux")]
+                    super::kernel::die_with_parent(&mut order.prepared);
                     let _ = order.reply.send(spawn(order.prepared, &ledger));
                 }
             })?;

@@ -18,7 +18,12 @@ mod cgi;
 mod cgroup;
 mod child;
 mod isolation;
+#[cfg(target_os = "linux")]
 mod kernel;
+#[cfg(target_os = "linux")]
+pub mod launcher;
+#[cfg(not(target_os = "linux"))]
+#[path = "launcher_elsewhere.rs"]
 pub mod launcher;
 mod ledger;
 mod logs;
