@@ -48,10 +48,12 @@ bench: bench-micro bench-load ## every benchmark
 bench-micro: setup ## micro benchmarks of routing and header work
 	$(CARGO) bench --locked --bench '*'
 
-bench-load: load-tools build ## load against nginx, then classic calls, then reloads
+bench-load: load-tools build ## load against nginx, classic calls, reloads and updates under load
 	benches/load/run compare
 	benches/load/run classic
 	benches/load/run reloads
+	benches/load/run updates
+	benches/load/run listing
 
 advisories: setup tools ## known holes in dependencies; downloads the RustSec advisory database
 	@echo "this needs the RustSec advisory database, which is fetched from GitHub"

@@ -42,7 +42,7 @@ function show() {
     fill(row, f);
     if ($("rows").children[place] !== row) $("rows").insertBefore(row, $("rows").children[place] ?? null);
   });
-  $("empty").textContent = list.length === 0 ? "No function yet: declare one in the configuration file." : "No function has such a name.";
+  $("empty").textContent = list.length === 0 ? "No function yet: deploy one, or declare it in the configuration file." : "No function has such a name.";
   $("empty").hidden = shown.length > 0;
   detail();
 }

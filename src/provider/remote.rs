@@ -176,9 +176,12 @@ impl Remote {
                 },
             );
         }
+        // An unchanged view stays the very same one: others compare what they have by its address.
         self.view.send_if_modified(|seen| {
             let modified = !same(seen, &view);
-            *seen = Arc::new(view);
+            if modified {
+                *seen = Arc::new(view);
+            }
             modified
         });
     }
@@ -550,4 +553,49 @@ fn same(
             a_name == b_name
                 && (a.desired, a.available, a.scaling) == (b.desired, b.available, b.scaling)
         })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn listed(name: &str, replicas: u64) -> Listed {
+        Listed {
+            name: name.to_owned(),
+            namespace: "ns".to_owned(),
+            replicas,
+            available: replicas,
+            labels: None,
+        }
+    }
+
+    #[test]
+    fn an_unchanged_list_is_the_same_view() {
+        let remote = RemoteProvider {
+            url: Uri::from_static("http://127.0.0.1:1"),
+            logs_url: Uri::from_static("http://127.0.0.1:1"),
+            namespace: String::new(),
+            direct: None,
+        };
+        let settings = Settings {
+            remote,
+            timeout: TIMEOUT,
+        };
+        let remote = Remote {
+            settings: ArcSwap::from_pointee(settings),
+            credentials: ArcSwapOption::default(),
+            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
+            view: watch::channel(View::default()).0,
+            stale: Notify::new(),
+            metrics: Arc::new(Metrics::new().unwrap()),
+        };
+        let view = |replicas| {
+            remote.publish(vec![listed("fig", replicas)]);
+            Arc::clone(&remote.view.borrow())
+        };
+        let first = view(1);
+        assert!(Arc::ptr_eq(&first, &view(1)));
+        assert!(!Arc::ptr_eq(&first, &view(2)));
+    }
 }
