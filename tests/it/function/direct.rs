@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::harness::{Gateway, Provider, Upstream};
+use crate::harness::{Gateway, Provider, Upstream, eventually};
 
 /// The port of wire.md section 2.4; it cannot be chosen, so the address is: somewhere in
 /// 127.0.0.0/8, from the process id and `lane`. `None` where something listens on every address.
@@ -98,4 +98,33 @@ fn a_suffix_must_begin_with_the_namespace() {
         .run();
     assert_eq!(exit.code, Some(1), "{exit:?}");
     assert!(exit.stderr.contains("function_namespace"), "{exit:?}");
+}
+
+#[test]
+fn while_the_provider_is_away_warm_functions_go_on() {
+    let Some((address, listener)) = function_address(2) else {
+        eprintln!("skipped: port 8080 is taken on every address");
+        return;
+    };
+    let _function = Upstream::on(listener, |exchange| exchange.reply(200, &[], "direct"));
+    let [first, rest @ ..] = address.octets();
+    let name = first.to_string();
+    let provider = Provider::with(&[&name]);
+    let suffix = format!("{}.{}.{}", rest[0], rest[1], rest[2]);
+    let gateway = direct(&provider, &suffix, "");
+    eventually("the provider was asked", || {
+        gateway.metric("gateway_provider_up", &[]) == Some(1.0)
+    });
+    let path = format!("/function/{name}");
+    gateway.get(&path).assert_status(200);
+    drop(provider);
+    eventually("it is noticed that the provider is away", || {
+        gateway.metric("gateway_provider_up", &[]) == Some(0.0)
+    });
+    for _ in 0..5 {
+        assert_eq!(gateway.get(&path).assert_status(200).text(), "direct");
+    }
+    gateway
+        .admin("GET", "/system/functions", "")
+        .assert_error(502, "provider_failed");
 }
