@@ -46,6 +46,9 @@ impl Cgroups {
         if inside.lines().any(|process| process != own) {
             return Err("other programs are in the same group; it is not delegated".to_owned());
         }
+        if !is_delegated(&base) {
+            return Err("systemd keeps the group for itself; set Delegate=yes".to_owned());
+        }
         let offered = fs::read_to_string(base.join("cgroup.controllers"));
         let offered = offered.map_err(|error| told("controllers", error))?;
         let is_offered = |name: &str| offered.split_whitespace().any(|offer| offer == name);
@@ -145,6 +148,24 @@ fn remove_left_over(base: &Path) {
             drop(Cgroup { path: entry.path() });
         }
     }
+}
+
+/// Whether a group may be divided. Only root could do it without being asked to; then systemd says so
+/// in an attribute of its units' groups (systemd.resource-control(5), `Delegate=`).
+fn is_delegated(base: &Path) -> bool {
+    let name = base.file_name().unwrap_or_default().to_string_lossy();
+    let is_unit = [".service", ".scope", ".slice"]
+        .iter()
+        .any(|kind| name.ends_with(kind));
+    let says_so = |attribute: &str| {
+        let mut value = [0; 8];
+        rustix::fs::getxattr(base, attribute, &mut value)
+            .is_ok_and(|length| value[..length] == *b"1")
+    };
+    !is_unit
+        || !rustix::process::geteuid().is_root()
+        || says_so("user.delegate")
+        || says_so("trusted.delegate")
 }
 
 /// The folder of this process's group: its path in the tree, below where the tree is mounted.

@@ -355,7 +355,12 @@ impl Gateway {
             if let (Some(api), Some(metrics)) = (self.printed("API"), self.printed("metrics")) {
                 (self.api, self.metrics) = (api, metrics);
                 let health = try_request(metrics, "GET", "/healthz", &[], b"");
-                if health.is_ok_and(|response| response.status == 200) {
+                // The last of the lines that say where everything is: tests read those before it.
+                let announced = self
+                    .stderr()
+                    .lines()
+                    .any(|line| line.starts_with("  config "));
+                if announced && health.is_ok_and(|response| response.status == 200) {
                     return;
                 }
             }

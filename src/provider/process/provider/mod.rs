@@ -283,7 +283,9 @@ impl Provider for ProcessProvider {
         let mut status = look.describe(&name).ok_or_else(|| missing(&name))?;
         let wants = request.parameter("usage");
         if wants.is_some_and(|wants| matches!(&*wants, "1" | "true")) {
-            status.usage = self.ground.runner.usage(&name).await;
+            // A function that was declared this very moment uses nothing yet.
+            let usage = self.ground.runner.usage(&name).await;
+            status.usage = Some(usage.unwrap_or_default());
         }
         Ok(status)
     }
