@@ -66,7 +66,7 @@ use self::runtime_dir::RuntimeDir;
 use self::slot::Host;
 use self::supervisor::Supervisor;
 use self::usage::Running;
-use super::View;
+use super::{FunctionView, View};
 use crate::config;
 use crate::function::{FunctionName, Scaling, Usage};
 
@@ -212,6 +212,24 @@ impl Runner {
     /// Says what shall run from now on: all of it, what is left out ends. Returns at once.
     pub fn declare(&self, functions: BTreeMap<FunctionName, Desired>) {
         self.declared.send_replace(Arc::new(functions));
+    }
+
+    /// Shows what is declared as functions that start, so that nobody takes them for missing. To be
+    /// called before [`Runner::run`], which then tells more.
+    pub fn foretell(&self) {
+        let starting = |(name, desired): (&FunctionName, &Desired)| {
+            let view = FunctionView {
+                replicas: Vec::new(),
+                desired: desired.process.replicas,
+                available: 0,
+                scaling: desired.scaling,
+                concurrency: desired.concurrency.map(usize::from),
+                problem: None,
+            };
+            (name.clone(), view)
+        };
+        let view = self.declared.borrow().iter().map(starting).collect();
+        self.published.view.send_replace(Arc::new(view));
     }
 
     /// The functions as they can be called.

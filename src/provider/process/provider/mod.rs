@@ -87,6 +87,7 @@ impl ProcessProvider {
         };
         let runner = Runner::new(options)?;
         runner.declare(state.desired());
+        runner.foretell();
         let ground = Ground {
             runner,
             store,

@@ -209,3 +209,29 @@ async fn the_log_survives_a_new_revision() {
     );
     running.end().await;
 }
+
+#[tokio::test]
+async fn what_is_declared_is_there_before_anything_runs() {
+    let parent = tempfile::tempdir().unwrap();
+    let runner = Runner::new(Options {
+        runtime_parent: parent.path().to_owned(),
+        reaper: None,
+        drain: LONG,
+        launcher: false,
+        isolation: Default::default(),
+        state_dir: parent.path().to_owned(),
+    })
+    .unwrap();
+    let desired = Desired {
+        process: classic(&["cat"]),
+        concurrency: None,
+        scaling: Default::default(),
+    };
+    runner.declare([(name(), desired)].into());
+    assert!(runner.view().borrow().is_empty());
+    runner.foretell();
+    let view = Arc::clone(&runner.view().borrow());
+    let function = &view[&name()];
+    assert_eq!((function.desired, function.available), (1, 0));
+    assert!(function.replicas.is_empty() && function.problem.is_none());
+}
