@@ -45,6 +45,18 @@ pub fn parse_cpu(text: &str) -> Result<u64, String> {
     }
 }
 
+/// The shortest way to write so many bytes.
+pub fn format_memory(bytes: u64) -> String {
+    let binary = [("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
+    let fits = binary
+        .iter()
+        .find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift);
+    match fits {
+        Some((unit, shift)) => format!("{}{unit}", bytes >> shift),
+        None => bytes.to_string(),
+    }
+}
+
 /// A decimal number and one of the units.
 fn amount(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let text = text.trim();
@@ -78,6 +90,19 @@ mod tests {
             ("99999999999Ti", None),
         ] {
             assert_eq!(parse_memory(text).ok(), bytes, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_formatted_reads_the_same() {
+        for (bytes, text) in [
+            (64 << 20, "64Mi"),
+            (1536, "1536"),
+            (3 << 40, "3Ti"),
+            (1000, "1000"),
+        ] {
+            assert_eq!(format_memory(bytes), text);
+            assert_eq!(parse_memory(text), Ok(bytes));
         }
     }
 

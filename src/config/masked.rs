@@ -11,6 +11,7 @@ use super::{
     RemoteProvider, Scale, Server, Timeouts, Upstream, function_key,
 };
 use crate::duration::{format_duration, format_size};
+use crate::quantity::format_memory;
 
 /// What stands for a secret.
 pub const MASK: &str = "****";
@@ -286,7 +287,7 @@ fn process(process: &Process) -> Value {
         "environment": process.environment,
         "replicas": process.replicas,
         "secrets": process.secrets.names,
-        "limits": { "memory": process.limits.memory, "cpu": process.limits.cpu.map(|cpu| format!("{cpu}m")) },
+        "limits": { "memory": process.limits.memory.map(format_memory), "cpu": process.limits.cpu.map(|cpu| format!("{cpu}m")) },
         "max_inflight": watchdog.max_inflight,
         "content_type": watchdog.content_type,
         "cgi_headers": watchdog.cgi_headers,

@@ -163,16 +163,22 @@ impl Reader<'_> {
     }
 
     fn secrets(&mut self, key: &str, raw: &file::Function) -> Secrets {
+        let mut names: Vec<String> = Vec::new();
         let list = raw.secrets.as_deref().unwrap_or_default();
-        for scalar in list {
-            if let Err(error) = check_secret_name(&scalar.text) {
+        for (index, scalar) in list.iter().enumerate() {
+            let Some(name) = self.read_scalar(&format!("{key}.{index}"), scalar) else {
+                continue;
+            };
+            if let Err(error) = check_secret_name(&name) {
                 self.refuse(scalar.origin, key, &error.to_string());
+            } else if names.contains(&name) {
+                let why = format!("names `{name}` twice, keep one of them");
+                self.refuse(scalar.origin, key, &why);
+            } else {
+                names.push(name);
             }
         }
-        Secrets {
-            names: self.read_list(key, list),
-            version: 0,
-        }
+        Secrets { names, version: 0 }
     }
 
     fn limits(&mut self, key: &str, raw: &file::Function) -> Limits {

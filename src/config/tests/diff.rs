@@ -89,6 +89,18 @@ const CHANGES: &[(&str, &str, &str)] = &[
     ),
     (
         CAT,
+        "functions: { a: { process: cat, secrets: [key], limits: { memory: 64Mi, cpu: 0.5 } } }",
+        "functions.a.limits.cpu: added, 500m\n\
+         functions.a.limits.memory: added, 64Mi\n\
+         functions.a.secrets: [] -> [\"key\"]",
+    ),
+    (
+        "",
+        "provider: { isolation: sandbox }",
+        "provider.isolation: basic -> sandbox (after a restart)",
+    ),
+    (
+        CAT,
         "timeouts: { upstream: 5m }\nfunctions: { a: { process: cat }, b: { process: cat } }",
         "functions.b: added\n\
          timeouts.upstream: 8s -> 5m",

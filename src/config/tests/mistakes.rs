@@ -45,6 +45,39 @@ fn a_wrong_word_gets_the_nearest_or_all_that_are_known() {
 }
 
 #[test]
+fn secrets_and_limits_say_how_they_are_written() {
+    assert_refused(&[
+        (
+            "functions: { f: { process: cat, secrets: [../key] } }",
+            "1:43: `functions.f.secrets`: `../key` cannot be a secret's name: letters, digits, `-`, \
+             `_` and `.` can be, at most 253, no dot in front",
+        ),
+        (
+            "functions: { f: { process: cat, secrets: [key, key] } }",
+            "1:48: `functions.f.secrets`: names `key` twice, keep one of them",
+        ),
+        (
+            "functions: { f: { process: cat, limits: { memory: 5MiB } } }",
+            "1:51: `functions.f.limits.memory`: `5MiB` is not an amount of memory such as 64Mi",
+        ),
+        (
+            "functions: { f: { process: cat, limits: { cpu: half } } }",
+            "1:48: `functions.f.limits.cpu`: `half` is not an amount of processors such as 500m or 2",
+        ),
+        (
+            "provider: { isolation: jail }",
+            "1:24: `provider.isolation`: `jail` is not known, known are none, basic, sandbox",
+        ),
+        (
+            "functions: { f: { upstream: \"http://a\", secrets: [key], limits: { cpu: 1 } } }",
+            "1:51: `functions.f.secrets`: only a `process` has it, this function has an `upstream`\n\
+             1:72: `functions.f.limits.cpu`: only a `process` has it, this function has an \
+             `upstream`",
+        ),
+    ]);
+}
+
+#[test]
 fn a_wrong_number_shows_how_to_write_one() {
     let duration = "is not a duration, write it like `30s`, `1m30s` or `250ms`";
     let size = "is not a size, write it like `10MiB`, `10MB` or in bytes";

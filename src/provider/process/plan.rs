@@ -5,7 +5,7 @@
 //! entry in any case. The watchdog's settings are variables of the deployment, as they are for the
 //! watchdogs of containers (users.md section 5.3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,10 +28,7 @@ pub(super) fn process(deployment: &Deployment, images: &[Image]) -> Result<Proce
         dir: image.and_then(|image| image.dir.clone()),
         environment: deployment.env_vars.clone(),
         replicas: 1,
-        secrets: Secrets {
-            names: deployment.secrets.clone(),
-            version: 0,
-        },
+        secrets: secrets(deployment),
         limits: limits(deployment)?,
         watchdog: watchdog(&variables)?,
     })
@@ -106,6 +103,15 @@ fn mode(variables: &Variables<'_>, image: Option<&Image>) -> Result<Mode, Refusa
         }
     };
     Ok(mode)
+}
+
+/// Each of them once: naming one twice is no mistake for clients of the API.
+fn secrets(deployment: &Deployment) -> Secrets {
+    let names: BTreeSet<_> = deployment.secrets.iter().cloned().collect();
+    Secrets {
+        names: names.into_iter().collect(),
+        version: 0,
+    }
 }
 
 /// What limits and requests say has to make sense; requests are kept and have no effect.

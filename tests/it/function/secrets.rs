@@ -146,7 +146,7 @@ fn a_function_sees_only_what_it_asked_for() {
         put_secret(&gateway, "POST", &json!({ "name": name, "value": name }));
     }
     let list = json!({
-        "service": "list", "image": "i", "secrets": ["api-key"],
+        "service": "list", "image": "i", "secrets": ["api-key", "api-key"],
         "envProcess": "ls /var/openfaas/secrets",
     });
     deploy(&gateway, "POST", &list);
