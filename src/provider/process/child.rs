@@ -191,6 +191,7 @@ impl Program {
                 let mut command = launcher::command(&Plan {
                     program: self.path.clone(),
                     dies_with_parent,
+                    memory: self.memory,
                     ..plan.clone()
                 })?;
                 command.arg(name);
@@ -214,7 +215,8 @@ impl Program {
         }
         Ok(Prepared {
             command,
-            memory: self.memory,
+            // A launcher sets the limit itself, once it needs no more memory of its own.
+            memory: self.memory.filter(|_| self.launch.is_none()),
         })
     }
 }
@@ -288,11 +290,7 @@ pub(super) fn spawn(prepared: Prepared, ledger: &Arc<Ledger>) -> io::Result<Proc
     let group = ledger.enter(leader)?;
     #[cfg(target_os = "linux")]
     if let Some(bytes) = prepared.memory {
-        // It may have ended already.
-        match launcher::limit_memory(leader, bytes) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        launcher::limit_memory(leader, bytes)?;
     }
     Ok(Process { child, group, pid })
 }

@@ -17,11 +17,12 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, mount, mount_bind, mount_bind_recursive, mount_change,
     mount_remount,
 };
-use rustix::process::{Resource, Rlimit, Signal, WaitOptions};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::{
     CapabilitySet, UnshareFlags, capabilities, clear_ambient_capability_set,
     configure_capability_in_ambient_set, remove_capability_from_bounding_set, set_capabilities,
@@ -50,6 +51,8 @@ pub(super) struct Plan {
     pub program: PathBuf,
     /// The process ends with the thread that started it.
     pub dies_with_parent: bool,
+    /// Bytes of memory that the process may use; the launcher itself may need more.
+    pub memory: Option<u64>,
     /// The control group that the process belongs in.
     pub cgroup: Option<PathBuf>,
     /// A folder that is to be seen at [`SECRETS`].
@@ -118,7 +121,7 @@ fn launch(plan: &Plan, words: &[OsString]) -> io::Result<ExitCode> {
         cgroup::enter(cgroup).map_err(|error| told("entering a control group", error))?;
     }
     if plan.secrets.is_none() && plan.sandbox.is_none() {
-        return Err(program(plan, words).exec());
+        return become_program(plan, words);
     }
     let here = std::env::current_dir()?;
     leave(plan)?;
@@ -146,7 +149,7 @@ fn launch(plan: &Plan, words: &[OsString]) -> io::Result<ExitCode> {
         here => here?,
     }
     match plan.sandbox {
-        None => Err(program(plan, words).exec()),
+        None => become_program(plan, words),
         Some(_) => outlive(plan, words),
     }
 }
@@ -339,6 +342,7 @@ fn init(plan: &Plan, words: &[OsString]) -> io::Result<ExitCode> {
     mount("proc", "/proc", "proc", flags, None).map_err(|error| told("a /proc", error))?;
     drop_capabilities().map_err(|error| told("dropping capabilities", error))?;
     let child = program(plan, words).spawn()?;
+    limit(plan, Pid::from_child(&child))?;
     let leader = i64::from(child.id());
     loop {
         let Some((pid, status)) = rustix::process::wait(WaitOptions::empty())? else {
@@ -379,6 +383,17 @@ fn drop_capabilities() -> io::Result<()> {
     Ok(())
 }
 
+fn become_program(plan: &Plan, words: &[OsString]) -> io::Result<ExitCode> {
+    let mut program = program(plan, words);
+    // The last thing before the end of this program, as from here on it can hardly do anything.
+    limit(plan, rustix::process::getpid())?;
+    Err(program.exec())
+}
+
+fn limit(plan: &Plan, pid: Pid) -> io::Result<()> {
+    plan.memory.map_or(Ok(()), |bytes| limit_memory(pid, bytes))
+}
+
 fn program(plan: &Plan, words: &[OsString]) -> Command {
     let mut command = Command::new(&plan.program);
     if let Some((name, arguments)) = words.split_first() {
@@ -395,13 +410,16 @@ fn program(plan: &Plan, words: &[OsString]) -> Command {
 
 /// Limits what a process may use of its own memory. `RLIMIT_DATA` counts what it can write to;
 /// `RLIMIT_AS` would count what runtimes only reserve.
-pub(super) fn limit_memory(pid: rustix::process::Pid, bytes: u64) -> io::Result<()> {
+pub(super) fn limit_memory(pid: Pid, bytes: u64) -> io::Result<()> {
     let limit = Rlimit {
         current: Some(bytes),
         maximum: Some(bytes),
     };
-    rustix::process::prlimit(Some(pid), Resource::Data, limit)?;
-    Ok(())
+    match rustix::process::prlimit(Some(pid), Resource::Data, limit) {
+        // Whoever has ended uses nothing.
+        Ok(_) | Err(Errno::SRCH) => Ok(()),
+        Err(error) => Err(told("limiting memory", error)),
+    }
 }
 
 fn told(what: &str, error: impl Into<io::Error>) -> io::Error {

@@ -15,6 +15,7 @@ pub(super) const SECRETS: &str = "/var/openfaas/secrets";
 pub(super) struct Plan {
     pub program: PathBuf,
     pub dies_with_parent: bool,
+    pub memory: Option<u64>,
     pub cgroup: Option<PathBuf>,
     pub secrets: Option<PathBuf>,
     pub bench: PathBuf,

@@ -44,6 +44,37 @@ fn the_limit_holds_in_a_sandbox_too() {
 }
 
 #[test]
+fn the_limit_is_the_functions_and_not_its_launchers() {
+    for isolation in ["basic", "sandbox"] {
+        let gateway = Gateway::start(&format!(
+            "provider: {{ state_dir: @DIR@/state, isolation: {isolation} }}\n"
+        ));
+        let secret = json!({ "name": "key", "value": "x" });
+        gateway
+            .admin("POST", "/system/secrets", secret.to_string())
+            .assert_status(201);
+        for (name, command, memory, status) in [
+            ("small", "cat /var/openfaas/secrets/key", "5Mi", 200),
+            ("greedy", GREEDY, "100Mi", 500),
+        ] {
+            let deployment = json!({
+                "service": name, "image": "i", "envProcess": command, "secrets": ["key"],
+                "limits": { "memory": memory },
+            });
+            gateway
+                .admin("POST", "/system/functions", deployment.to_string())
+                .assert_status(202);
+            for _ in 0..10 {
+                let reply = gateway.get(&format!("/function/{name}"));
+                assert_eq!(reply.status, status, "{isolation} {name}: {reply:?}");
+                let expected = if status == 200 { "x" } else { "MemoryError" };
+                assert!(reply.text().contains(expected), "{isolation}: {reply:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn what_is_no_amount_is_refused() {
     let gateway = Gateway::start("");
     for limits in [
