@@ -176,6 +176,17 @@ impl Gateway {
             .await
             .map_err(|error| error.to_string())?
             .map_err(|error| error.to_string())?;
+        if let Some(file) = loaded
+            .file
+            .as_ref()
+            .filter(|_| loaded.text.trim().is_empty())
+        {
+            // It means the defaults, and more often that somebody is just writing it.
+            return Err(format!(
+                "{}: the file is empty; for the defaults write `version: 1`",
+                file.display()
+            ));
+        }
         let changes = diff(&reloader.running, &loaded.config);
         let waiting = restart_keys(&reloader.started, &loaded.config);
         let mut status = ConfigStatus::clone(&self.status.load());

@@ -70,6 +70,26 @@ fn a_call_keeps_the_configuration_it_began_with() {
 }
 
 #[test]
+fn a_file_that_is_emptied_before_it_is_written_changes_nothing() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&upstream.declared("fig"));
+    let file = gateway.dir().join("gateway.yaml");
+    for empty in ["", "\n \n"] {
+        std::fs::write(&file, empty).unwrap();
+        eventually("the empty file was noticed", || {
+            let shown = gateway.admin("GET", "/system/config", "").json();
+            let error = shown["last_error"].as_str().unwrap_or_default();
+            error.contains("gateway.yaml: the file is empty")
+        });
+        gateway.get("/function/fig").assert_status(200);
+        gateway.edit(&upstream.declared("fig"));
+        eventually("the whole file is in force", || {
+            gateway.metric("gateway_config_last_reload_successful", &[]) == Some(1.0)
+        });
+    }
+}
+
+#[test]
 fn a_broken_file_changes_nothing_and_is_reported() {
     let upstream = Upstream::echo();
     let good = upstream.declared("fig");
