@@ -42,6 +42,8 @@ pub enum Failure {
     UpstreamFailed,
     /// The function cannot be called now; why is in its status, for its owner's eyes only.
     NotReady,
+    /// The function is asleep, and requests of this kind do not wake it.
+    Asleep,
     /// The function did not become ready within this time.
     WaitTimeout(Duration),
     /// Too many calls wait for the function already.
@@ -70,7 +72,7 @@ impl Failure {
             | Self::ConnectTimeout(_)
             | Self::WaitTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectFailed | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
-            Self::NotReady | Self::LineFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Asleep | Self::LineFull(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoQueue => StatusCode::NOT_IMPLEMENTED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
@@ -92,6 +94,7 @@ impl Failure {
             Self::ConnectFailed => "connect_failed",
             Self::UpstreamFailed => "upstream_failed",
             Self::NotReady => "not_ready",
+            Self::Asleep => "asleep",
             Self::WaitTimeout(_) => "wait_timeout",
             Self::LineFull(_) => "line_full",
             Self::NoQueue => "no_queue",
@@ -117,7 +120,7 @@ impl Failure {
     /// Seconds after which another try makes sense (RFC 9110, section 10.2.3).
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NotReady | Self::LineFull(_) | Self::WaitTimeout(_) => Some(1),
+            Self::NotReady | Self::Asleep | Self::LineFull(_) | Self::WaitTimeout(_) => Some(1),
             _ => None,
         }
     }
@@ -153,6 +156,9 @@ impl Failure {
             }
             Self::NotReady => format!(
                 "function {function} cannot be called now; GET /system/functions says why"
+            ),
+            Self::Asleep => format!(
+                "function {function} is asleep, and neither OPTIONS nor a health check wakes it"
             ),
             Self::WaitTimeout(_) => {
                 format!("function {function} was not ready within {limit} (scale.wait.timeout)")

@@ -17,7 +17,7 @@ use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::Registry;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
-use crate::scale::Waker;
+use crate::scale::{Scaler, Waker};
 
 /// See the module.
 pub struct Gateway {
@@ -29,6 +29,8 @@ pub struct Gateway {
     pub provider: Arc<dyn Provider>,
     /// Wakes functions that are called while they have no replica.
     pub waker: Waker,
+    /// Changes the number of replicas, and says why.
+    pub scaler: Arc<Scaler>,
     /// How often functions were called.
     pub counts: Arc<Counts>,
     /// What the API asks for; `None`: it is open.
@@ -84,6 +86,8 @@ pub struct Parts {
     pub provider: Arc<dyn Provider>,
     /// Wakes functions that are called while they have no replica.
     pub waker: Waker,
+    /// Changes the number of replicas, and says why.
+    pub scaler: Arc<Scaler>,
     /// How often functions were called.
     pub counts: Arc<Counts>,
     /// What the API asks for.
@@ -121,6 +125,7 @@ impl Gateway {
             metrics: parts.metrics,
             provider: parts.provider,
             waker: parts.waker,
+            scaler: parts.scaler,
             counts: parts.counts,
             credentials: ArcSwapOption::new(parts.credentials),
             drain: Drain::default(),

@@ -7,15 +7,33 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use crate::function::{Measure, Scaling, Target};
 
 /// Content type of [`Metrics::text`]: the Prometheus text format, version 0.0.4.
 pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
 
 /// `function_name` of every call to a name nobody has deployed: one series, however many names.
 pub const UNKNOWN: &str = "unknown";
+
+/// Buckets of cold starts in seconds: a fork takes milliseconds, a pulled image a minute.
+const COLD_START_BUCKETS: [f64; 15] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// How many replicas a function has and shall have.
+#[derive(Clone, Copy, Debug)]
+pub struct Replicas {
+    /// Asked for.
+    pub desired: u64,
+    /// Ready to be called.
+    pub available: u64,
+    /// Its bounds.
+    pub scaling: Scaling,
+}
 
 /// Every metric of the gateway.
 pub struct Metrics {
@@ -24,6 +42,11 @@ pub struct Metrics {
     inflight: IntGaugeVec,
     held: IntGaugeVec,
     service_count: IntGaugeVec,
+    service_ready: IntGaugeVec,
+    service_min: IntGaugeVec,
+    service_target: GaugeVec,
+    cold_starts: HistogramVec,
+    scale_decisions: IntCounterVec,
     retries: IntCounterVec,
     http_requests: IntCounterVec,
     http_seconds: HistogramVec,
@@ -102,6 +125,43 @@ impl Metrics {
                 r,
                 "gateway_service_count",
                 "Current count of replicas for function",
+            )?,
+            service_ready: gauges(
+                r,
+                "gateway_service_ready_count",
+                "Replicas of a function that can be called.",
+            )?,
+            service_min: gauges(
+                r,
+                "gateway_service_min",
+                "Replicas of a function at least, while it is awake.",
+            )?,
+            service_target: register(
+                r,
+                GaugeVec::new(
+                    Opts::new(
+                        "gateway_service_target_load",
+                        "Load that each replica of a function shall have.",
+                    ),
+                    &["function_name", "scaling_type"],
+                )?,
+            )?,
+            cold_starts: register(
+                r,
+                HistogramVec::new(
+                    HistogramOpts::new(
+                        "gateway_cold_start_seconds",
+                        "Time calls waited for a function that had no replica.",
+                    )
+                    .buckets(COLD_START_BUCKETS.to_vec()),
+                    &["function_name"],
+                )?,
+            )?,
+            scale_decisions: counters(
+                r,
+                "gateway_scale_decisions_total",
+                "Changes of the number of replicas that the gateway asked for.",
+                &["function_name", "direction", "reason"],
             )?,
             retries: counters(
                 r,
@@ -189,6 +249,14 @@ impl Metrics {
             by_code: std::array::from_fn(|_| OnceLock::new()),
             ended: Arc::clone(self.ended().entry(label.to_owned()).or_default()),
             successes: AtomicU64::new(0),
+            cold_starts: self.cold_starts.with_label_values(&[label]),
+            service: ServiceMetrics {
+                count: self.service_count.with_label_values(&[label]),
+                ready: self.service_ready.with_label_values(&[label]),
+                min: self.service_min.with_label_values(&[label]),
+                target: self.service_target.clone(),
+                shown: Mutex::default(),
+            },
         }
     }
 
@@ -219,18 +287,29 @@ impl Metrics {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the replica count of a function.
-    pub fn set_replicas(&self, label: &str, replicas: u64) {
-        let replicas = i64::try_from(replicas).unwrap_or(i64::MAX);
-        self.service_count.with_label_values(&[label]).set(replicas);
+    /// Counts a change of the number of replicas.
+    pub fn scale_decision(&self, label: &str, direction: &str, reason: &str) {
+        self.scale_decisions
+            .with_label_values(&[label, direction, reason])
+            .inc();
     }
 
     /// Takes the gauges of a function away that is no longer there. Its counters stay, as a
     /// counter that vanishes and returns looks like a reset.
     pub fn forget(&self, label: &str) {
-        for gauge in [&self.service_count, &self.held, &self.inflight] {
+        for gauge in [
+            &self.service_count,
+            &self.service_ready,
+            &self.service_min,
+            &self.held,
+            &self.inflight,
+        ] {
             // An error only says that the series was not there.
             let _ = gauge.remove_label_values(&[label]);
+        }
+        for measure in [Measure::Rps, Measure::Capacity, Measure::Queue] {
+            let labels = [label, measure.as_str()];
+            let _ = self.service_target.remove_label_values(&labels);
         }
     }
 
@@ -294,6 +373,18 @@ pub struct FunctionMetrics {
     by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
     ended: Arc<AtomicU64>,
     successes: AtomicU64,
+    cold_starts: Histogram,
+    service: ServiceMetrics,
+}
+
+/// The gauges of a function's replicas.
+struct ServiceMetrics {
+    count: IntGauge,
+    ready: IntGauge,
+    min: IntGauge,
+    target: GaugeVec,
+    // The target that is shown, so that labels are looked up only when it changes.
+    shown: Mutex<Option<Target>>,
 }
 
 struct CodeMetrics {
@@ -352,6 +443,44 @@ impl FunctionMetrics {
     /// Calls that ended with status 200, since these handles were made.
     pub fn successes(&self) -> u64 {
         self.successes.load(Ordering::Relaxed)
+    }
+
+    /// Shows how many replicas the function has and shall have.
+    pub fn set_replicas(&self, replicas: Replicas) {
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let service = &self.service;
+        service.count.set(number(replicas.desired));
+        service.ready.set(number(replicas.available));
+        service.min.set(number(replicas.scaling.min));
+        let target = replicas.scaling.target;
+        let mut shown = service.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if *shown == target {
+            return;
+        }
+        let labels = |target: Target| [self.label.as_str(), target.measure.as_str()];
+        if let Some(old) = std::mem::replace(&mut *shown, target) {
+            // An error only says that the series was not there.
+            let _ = service.target.remove_label_values(&labels(old));
+        }
+        if let Some(new) = target {
+            let gauge = service.target.with_label_values(&labels(new));
+            gauge.set(new.load);
+        }
+    }
+
+    /// Calls that have begun, since these handles were made.
+    pub fn begun(&self) -> u64 {
+        self.started.get()
+    }
+
+    /// Calls that have begun and not ended.
+    pub fn in_flight(&self) -> u64 {
+        u64::try_from(self.inflight.get()).unwrap_or(0)
+    }
+
+    /// A call has waited so long for a function that had no replica.
+    pub fn cold_start(&self, seconds: f64) {
+        self.cold_starts.observe(seconds);
     }
 
     /// Keeps a call in the gauge of held calls until dropped.
@@ -445,11 +574,23 @@ mod tests {
     #[test]
     fn a_forgotten_function_keeps_its_counters_only() {
         let metrics = Metrics::new().unwrap();
-        metrics.function("gone").count(599, 1.0);
-        metrics.set_replicas("gone", 2);
+        let function = metrics.function("gone");
+        function.count(599, 1.0);
+        let replicas = Replicas {
+            desired: 2,
+            available: 1,
+            scaling: Scaling {
+                target: Some(Target::default()),
+                ..Scaling::default()
+            },
+        };
+        function.set_replicas(replicas);
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let target = r#"gateway_service_target_load{function_name="gone",scaling_type="rps"} 50"#;
+        assert!(text.contains(target), "{text}");
         metrics.forget("gone");
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         assert!(text.contains(r#"code="599",function_name="gone""#));
-        assert!(!text.contains("gateway_service_count"));
+        assert!(!text.contains("gateway_service_"));
     }
 }

@@ -44,8 +44,9 @@ struct Response {
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// The chapters, in the order in which one reads them.
-const TAGS: [&str; 6] = [
+const TAGS: [&str; 7] = [
     "Functions",
+    "Scaling",
     "Secrets",
     "Namespaces",
     "Logs",
@@ -184,10 +185,15 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
         self
     }
 
-    /// It reads a JSON body.
-    pub fn body<T: JsonSchema>(mut self) -> Self {
+    /// It reads a JSON body, and refuses what is none in JSON.
+    pub fn body<T: JsonSchema>(self) -> Self {
+        self.takes::<T>().refuses(&[Cause::BadRequest])
+    }
+
+    /// It reads a JSON body, and says itself what it thinks of others.
+    pub fn takes<T: JsonSchema>(mut self) -> Self {
         self.body = Some(|generator| generator.subschema_for::<T>());
-        self.refuses(&[Cause::BadRequest])
+        self
     }
 
     /// It answers with JSON.

@@ -21,7 +21,8 @@ use crate::provider::{ProviderError, Request};
 const CAUGHT_UP: Duration = Duration::from_secs(2);
 
 const TAG: &str = "Functions";
-const NAMESPACE: &str = "Namespace; the default one where it is left out";
+/// What the parameter of that name means.
+pub const NAMESPACE: &str = "Namespace; the default one where it is left out";
 
 /// The operations of `/system/functions`.
 pub fn all() -> [Operation<Arc<Gateway>>; 4] {
@@ -189,7 +190,27 @@ async fn scale(
     Name(name): Name,
     request: Request<ScaleRequest>,
 ) -> Result<Answered, ProviderError> {
-    Ok(Answered(gateway.provider.scale(&name, request).await?))
+    let wanted = request.read().map(|wanted| wanted.replicas);
+    let function = addressed(&gateway.registry.current(), &name, &request);
+    let answer = gateway.provider.scale(&name, request).await?;
+    if let (Some(function), Ok(replicas), true) = (function, wanted, answer.status().is_success()) {
+        gateway.scaler.asked(&function, replicas);
+    }
+    Ok(Answered(answer))
+}
+
+/// The live function that a path names, with the namespace of the query.
+pub fn addressed<T>(
+    snapshot: &Snapshot,
+    name: &str,
+    request: &Request<T>,
+) -> Option<Arc<Function>> {
+    let namespace = request.parameter("namespace");
+    let namespace = namespace
+        .as_deref()
+        .unwrap_or(snapshot.config.default_namespace());
+    let name = FunctionName::parse(name, namespace).ok()?;
+    snapshot.function(&name.to_string()).cloned()
 }
 
 /// Functions at addresses that the file declares: no provider knows of them.

@@ -4,6 +4,7 @@
 //! their description come from the same place (`api`); what they ask of functions goes to the
 //! provider, whichever it is.
 
+mod alert;
 mod api;
 mod auth;
 mod client;
@@ -13,6 +14,7 @@ mod functions;
 mod info;
 mod logs;
 mod namespaces;
+mod scaling;
 mod secrets;
 mod telemetry;
 mod ui;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{StatusCode, header};
 
 use crate::error::{Cause, Refusal};
@@ -47,7 +49,6 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
             get(|| async move { openapi(&document) }),
         )
         .route("/system/docs", get(ui::docs))
-        .route("/system/alert", post(later))
         .route("/ui/", get(ui::index))
         .route("/ui/{*file}", get(ui::file))
         .layer(middleware::from_fn(auth::same_origin))
@@ -72,6 +73,8 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/functions", functions::all())
         .route("/system/function/{name}", functions::one())
         .route("/system/scale-function/{name}", functions::scaling())
+        .route("/system/scaling/{name}", scaling::one())
+        .route("/system/alert", alert::all())
         .route("/system/secrets", secrets::all())
         .route("/system/namespaces", namespaces::all())
         .route("/system/namespace/", namespaces::new())
@@ -89,11 +92,6 @@ fn openapi(document: &str) -> Response {
         document.to_owned(),
     )
         .into_response()
-}
-
-/// What the OpenFaaS API has and this version does not.
-async fn later() -> Refusal {
-    Refusal::new(Cause::NotImplemented, "not in this version yet")
 }
 
 /// `GET /`: 301 to the portal (wire.md section 1.3).

@@ -11,6 +11,7 @@ use super::{
     RemoteProvider, Scale, Server, Timeouts, Upstream, function_key,
 };
 use crate::duration::{format_duration, format_size};
+use crate::function::Scaling;
 use crate::quantity::format_memory;
 
 /// What stands for a secret.
@@ -265,7 +266,10 @@ fn function(function: &Function) -> Value {
         Place::Upstream(upstreams) => json!({ "upstream": strings(upstreams) }),
         Place::Process(process_) => process(process_),
     };
-    tree["concurrency"] = json!(function.concurrency);
+    tree["concurrency"] = json!(function.scaling.concurrency);
+    if let Place::Process(_) = &function.place {
+        tree["scale"] = scaling(&function.scaling);
+    }
     tree["labels"] = json!(function.labels);
     tree["annotations"] = json!(function.annotations);
     let mut limits = timeouts(&function.timeouts);
@@ -276,6 +280,21 @@ fn function(function: &Function) -> Value {
     }
     tree["timeouts"] = limits;
     tree
+}
+
+fn scaling(scaling: &Scaling) -> Value {
+    let target = scaling.target;
+    json!({
+        "min": scaling.min,
+        "max": scaling.max,
+        "factor": scaling.factor,
+        "type": target.map(|target| target.measure),
+        "target": target.map(|target| target.load),
+        "target_proportion": target.map(|target| target.proportion),
+        "down_window": target.map(|target| format_duration(target.window)),
+        "zero": scaling.zero.is_some(),
+        "zero_duration": scaling.zero.map(format_duration),
+    })
 }
 
 fn process(process: &Process) -> Value {

@@ -32,7 +32,7 @@ use ipnet::IpNet;
 pub use load::{Error, Flags, Loaded, Sources, load};
 pub use masked::masked;
 
-use crate::function::FunctionName;
+use crate::function::{FunctionName, Scaling};
 
 /// Everything the gateway was told, valid. Its `Debug` shows what [`masked()`] shows.
 #[derive(Clone, PartialEq)]
@@ -350,8 +350,8 @@ pub struct Function {
     pub place: Place,
     /// Limits of its calls.
     pub timeouts: Timeouts,
-    /// Calls one replica may have in flight; more wait in line.
-    pub concurrency: Option<NonZeroUsize>,
+    /// How many replicas it has when, and what each takes.
+    pub scaling: Scaling,
     /// Labels, as `faas-cli` would deploy them.
     pub labels: BTreeMap<String, String>,
     /// Annotations, as `faas-cli` would deploy them.

@@ -12,6 +12,7 @@ use schemars::{Schema, json_schema};
 use super::suggest;
 use super::{HostPort, Isolation, LogFormat, LogOutput, Mode, Upstream};
 use crate::duration::{parse_duration, parse_size};
+use crate::function::{Measure, is_load, is_proportion};
 use crate::quantity::{parse_cpu, parse_memory};
 
 /// A value that is written as one scalar.
@@ -57,6 +58,14 @@ pub struct Memory(pub u64);
 /// Thousandths of a processor, written as Kubernetes does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cpu(pub u64);
+
+/// A load that one replica takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Load(pub f64);
+
+/// A part of a whole.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Proportion(pub f64);
 
 /// `queue.kind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +283,40 @@ impl Value for Cpu {
     }
 }
 
+impl Value for Measure {
+    fn read(text: &str) -> Result<Self, String> {
+        word(text, MEASURES)
+    }
+
+    fn schema() -> Schema {
+        words_schema(MEASURES)
+    }
+}
+
+impl Value for Load {
+    fn read(text: &str) -> Result<Self, String> {
+        let load = text.parse().ok().filter(|load| is_load(*load));
+        load.map(Self)
+            .ok_or_else(|| "is not a number above 0".to_owned())
+    }
+
+    fn schema() -> Schema {
+        or_variable(json_schema!({ "type": "number", "exclusiveMinimum": 0 }))
+    }
+}
+
+impl Value for Proportion {
+    fn read(text: &str) -> Result<Self, String> {
+        let part = text.parse().ok().filter(|part| is_proportion(*part));
+        part.map(Self)
+            .ok_or_else(|| "is not a part above 0 and up to 1, write it like `0.9`".to_owned())
+    }
+
+    fn schema() -> Schema {
+        or_variable(json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 }))
+    }
+}
+
 impl Value for QueueWord {
     fn read(text: &str) -> Result<Self, String> {
         word(text, QUEUES)
@@ -315,6 +358,12 @@ const MODES: &[(&str, Mode)] = &[
 const PROVIDERS: &[(&str, ProviderWord)] = &[
     ("process", ProviderWord::Process),
     ("remote", ProviderWord::Remote),
+];
+
+const MEASURES: &[(&str, Measure)] = &[
+    ("rps", Measure::Rps),
+    ("capacity", Measure::Capacity),
+    ("queue", Measure::Queue),
 ];
 
 const ISOLATIONS: &[(&str, Isolation)] = &[

@@ -18,7 +18,9 @@ pub use deployment::{Deployment, Removal, Resources, ScaleRequest};
 pub use info::{ProviderInfo, Version};
 pub use log::{LogLine, LogQuery};
 pub use namespace::Namespace;
-pub use scaling::{MAX_REPLICAS, Scaling};
+pub use scaling::{
+    MAX_REPLICAS, MAX_WINDOW, Measure, Scaling, Target, ZERO_AFTER, is_load, is_proportion,
+};
 pub use secret::{Secret, SecretName};
 pub use status::{FunctionStatus, Usage};
 

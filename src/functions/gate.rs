@@ -41,12 +41,24 @@ impl Gate {
         }
     }
 
-    /// Enters if there is room now.
+    /// Enters if there is room now and nobody waits for it.
     pub fn try_enter(&self) -> Option<Place> {
         let capacity = self.capacity.load(Ordering::Acquire);
         if capacity == OPEN {
             return Some(Place::Free);
         }
+        (self.waiting() == 0).then(|| self.count(capacity))?
+    }
+
+    /// Enters from the line, past those who have just come.
+    pub fn enter_in_turn(&self) -> Option<Place> {
+        match self.capacity.load(Ordering::Acquire) {
+            OPEN => Some(Place::Free),
+            capacity => self.count(capacity),
+        }
+    }
+
+    fn count(&self, capacity: usize) -> Option<Place> {
         self.taken
             .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |taken| {
                 (taken < capacity).then_some(taken + 1)
@@ -149,6 +161,17 @@ mod tests {
         assert!(gate.join(1).is_some());
     }
 
+    #[test]
+    fn who_has_just_come_does_not_pass_the_line() {
+        let gate = Gate::new(1);
+        let waiting = gate.join(10).unwrap();
+        assert_eq!(gate.try_enter(), None);
+        assert_eq!(gate.enter_in_turn(), Some(Place::Counted));
+        drop(waiting);
+        gate.leave(Place::Counted);
+        assert!(gate.try_enter().is_some());
+    }
+
     #[tokio::test]
     async fn a_freed_place_wakes_one_in_line() {
         let gate = Gate::new(1);
@@ -157,9 +180,9 @@ mod tests {
         let turn = waiting.turn();
         tokio::pin!(turn);
         turn.as_mut().enable();
-        assert!(gate.try_enter().is_none());
+        assert!(gate.enter_in_turn().is_none());
         gate.leave(place);
         turn.await;
-        assert!(gate.try_enter().is_some());
+        assert!(gate.enter_in_turn().is_some());
     }
 }

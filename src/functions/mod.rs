@@ -11,6 +11,7 @@ mod snapshot;
 
 use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 pub use gate::{Gate, OPEN, Place, Waiting};
 pub use registry::{Inputs, Registry, Writer};
@@ -39,8 +40,10 @@ pub struct Function {
     pub timeouts: Timeouts,
     /// Replicas that its provider was asked for; `None`: no provider scales it.
     pub desired: Option<u64>,
-    /// The bounds of its scaling.
+    /// How many replicas it has when.
     pub scaling: Scaling,
+    /// Calls that one address takes at once; `None`: as many as come.
+    pub each: Option<usize>,
     /// What outlives the snapshot.
     pub live: Arc<Live>,
 }
@@ -69,6 +72,22 @@ pub struct Live {
     pub gate: Gate,
     /// Metric handles.
     pub metrics: FunctionMetrics,
+    /// Whether somebody is waking it: set by the first who asks.
+    pub rousing: AtomicBool,
+    /// Held while it is woken or put to sleep: one after the other.
+    pub resting: tokio::sync::Mutex<()>,
+}
+
+impl Live {
+    /// What a function has that nobody has called yet.
+    pub fn new(capacity: usize, metrics: FunctionMetrics) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Gate::new(capacity),
+            metrics,
+            rousing: AtomicBool::new(false),
+            resting: tokio::sync::Mutex::new(()),
+        })
+    }
 }
 
 /// The right to make one call on one replica; dropping it gives the place back.
@@ -97,10 +116,18 @@ impl Function {
         self.desired == Some(0)
     }
 
-    /// Takes a place and a replica if both are free now. `avoid` is a replica that has just refused
-    /// this call; it is taken only if there is no other.
+    /// Takes a place and a replica if both are free now, and nobody waits for them. `avoid` is a
+    /// replica that has just refused this call; it is taken only if there is no other.
     pub fn try_lease(self: &Arc<Self>, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
-        let place = self.live.gate.try_enter()?;
+        self.lease(self.live.gate.try_enter()?, avoid)
+    }
+
+    /// The same for a call from the line.
+    pub fn lease_in_turn(self: &Arc<Self>, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
+        self.lease(self.live.gate.enter_in_turn()?, avoid)
+    }
+
+    fn lease(self: &Arc<Self>, place: Place, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
         match self.pick(avoid) {
             Some(hold) => Some(Lease {
                 function: Arc::clone(self),
@@ -117,8 +144,12 @@ impl Function {
     /// The replica with the fewest calls in flight. Ties go round, as always taking the first would
     /// load it alone.
     fn pick(&self, avoid: Option<&Arc<Replica>>) -> Option<Hold> {
+        let hold = |replica: &Arc<Replica>| match self.each {
+            None => replica.hold(),
+            Some(limit) => replica.hold_within(limit),
+        };
         if let [only] = self.replicas.as_slice() {
-            return only.hold();
+            return hold(only);
         }
         let count = self.replicas.len();
         if count == 0 {
@@ -131,9 +162,8 @@ impl Function {
         let best = (0..count)
             .map(|offset| &self.replicas[(start + offset) % count])
             .min_by_key(|replica| (avoided(replica), replica.in_flight()))?;
-        // Closed since the snapshot was made: any other will do.
-        best.hold()
-            .or_else(|| self.replicas.iter().find_map(Replica::hold))
+        // Closed or filled since it was looked at: any other will do.
+        hold(best).or_else(|| self.replicas.iter().find_map(hold))
     }
 }
 
@@ -171,10 +201,8 @@ mod tests {
             },
             desired: None,
             scaling: Scaling::default(),
-            live: Arc::new(Live {
-                gate: Gate::new(capacity),
-                metrics: Metrics::new().unwrap().function("f"),
-            }),
+            each: None,
+            live: Live::new(capacity, Metrics::new().unwrap().function("f")),
             name,
         })
     }
@@ -200,6 +228,18 @@ mod tests {
         function.replicas[1].penalize();
         let _lease = function.try_lease(None).unwrap();
         assert_eq!(function.replicas[0].in_flight(), 1);
+    }
+
+    #[test]
+    fn no_replica_gets_more_than_its_share() {
+        let mut function = function(3, 6);
+        Arc::get_mut(&mut function).unwrap().each = Some(2);
+        // One of the old revision, say: it has all it can take.
+        let _held = [(); 2].map(|()| function.replicas[0].hold().unwrap());
+        let leases: Vec<_> = (0..4).map(|_| function.try_lease(None).unwrap()).collect();
+        assert!(function.try_lease(None).is_none());
+        assert!(function.replicas.iter().all(|r| r.in_flight() == 2));
+        drop(leases);
     }
 
     #[test]

@@ -2,18 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
 use super::resolver::{Resolution, Resolved, literal};
-use super::{Function, Gate, Live, OPEN, PathRule, Problem};
+use super::{Function, Live, OPEN, PathRule, Problem};
 use crate::config::{
     Config, Direct, PathPattern, Place, Provider, RemoteProvider, Timeouts, Upstream,
 };
 use crate::error::Failure;
 use crate::function::{FunctionName, Scaling};
-use crate::metrics::{Metrics, UNKNOWN};
+use crate::metrics::{Metrics, Replicas, UNKNOWN};
 use crate::provider::{self, Address, FunctionView, Replica};
 
 /// Port of functions that are called directly (wire.md section 2.4).
@@ -75,7 +76,15 @@ pub struct Workshop {
     gone: Vec<Arc<Live>>,
 }
 
-type ReplicaKey = (SocketAddr, String, String);
+/// Whose replica it is, and where. Each function has its own of an address, so that calls in flight
+/// are counted for each.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct ReplicaKey {
+    function: FunctionName,
+    address: SocketAddr,
+    authority: String,
+    base_path: String,
+}
 
 /// What is known when a snapshot is made.
 #[derive(Clone)]
@@ -96,16 +105,15 @@ pub struct View {
 #[derive(Default)]
 struct Found {
     replicas: Vec<Arc<Replica>>,
+    /// Replicas that each address stands for; `None`: what is behind it spreads the calls itself.
+    slots: Option<u64>,
     problem: Option<Problem>,
 }
 
 impl Workshop {
     /// A workshop that counts on `metrics`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        let unknown = Arc::new(Live {
-            gate: Gate::new(OPEN),
-            metrics: metrics.function(UNKNOWN),
-        });
+        let unknown = Live::new(OPEN, metrics.function(UNKNOWN));
         Self {
             metrics,
             lives: HashMap::new(),
@@ -150,12 +158,10 @@ impl Workshop {
     }
 
     fn live(&mut self, name: &FunctionName) -> Arc<Live> {
-        let live = self.lives.entry(name.clone()).or_insert_with(|| {
-            Arc::new(Live {
-                gate: Gate::new(0),
-                metrics: self.metrics.function(&name.to_string()),
-            })
-        });
+        let live = self
+            .lives
+            .entry(name.clone())
+            .or_insert_with(|| Live::new(0, self.metrics.function(&name.to_string())));
         Arc::clone(live)
     }
 
@@ -167,23 +173,20 @@ impl Workshop {
                 continue;
             }
             let provided = view.provider.get(name);
-            let per_replica = view.config.functions.get(name).map_or_else(
-                || provided.and_then(|view| view.concurrency),
-                |declared| declared.concurrency.map(usize::from),
-            );
-            let capacity = match (function.replicas.len(), per_replica) {
+            let addresses = function.replicas.len() as u64;
+            let available = provided.map_or(addresses, |view| view.available);
+            let capacity = match (addresses, function.scaling.concurrency) {
                 (0, _) => 0,
                 (_, None) => OPEN,
-                // A classic function has one address and as many slots as replicas.
-                (count, Some(each)) => {
-                    let slots = provided.map_or(0, |view| view.available as usize);
-                    each.saturating_mul(count.max(slots))
-                }
+                (count, Some(each)) => places(each, count.max(available)),
             };
             function.live.gate.set_capacity(capacity);
-            let count = provided.map_or(function.replicas.len() as u64, |view| view.desired);
-            self.metrics
-                .set_replicas(function.live.metrics.label(), count);
+            let replicas = Replicas {
+                desired: provided.map_or(addresses, |view| view.desired),
+                available,
+                scaling: function.scaling,
+            };
+            function.live.metrics.set_replicas(replicas);
         }
         let (metrics, gone) = (&self.metrics, &mut self.gone);
         self.lives.retain(|name, live| {
@@ -230,14 +233,17 @@ impl Making<'_> {
         let config = Arc::clone(&self.view.config);
         for (name, function) in &config.functions {
             let found = match &function.place {
-                Place::Upstream(upstreams) => self.upstreams(upstreams),
+                Place::Upstream(upstreams) => Found {
+                    slots: Some(1),
+                    ..self.upstreams(name, upstreams)
+                },
                 Place::Process(_) => self
                     .view
                     .provider
                     .get(name)
                     .map_or_else(Found::default, provided),
             };
-            self.add(name, found, PathRule::Trimmed, function.timeouts);
+            self.add(name, found, PathRule::Trimmed, function.timeouts, function.scaling);
         }
     }
 
@@ -250,9 +256,17 @@ impl Making<'_> {
             }
             let (found, path) = match &config.provider {
                 Provider::Process(_) => (provided(function), PathRule::Trimmed),
-                Provider::Remote(remote) => self.remote(remote, &called_as(name, remote)),
+                Provider::Remote(remote) => {
+                    let (found, path) = self.remote(remote, name, &called_as(name, remote));
+                    // Until it has a replica its calls wait, and wake it.
+                    let callable = function.desired > 0 && function.available > 0;
+                    match callable || !config.scale.from_zero {
+                        true => (found, path),
+                        false => (Found::default(), path),
+                    }
+                }
             };
-            self.add(name, found, path, config.timeouts);
+            self.add(name, found, path, config.timeouts, function.scaling);
         }
     }
 
@@ -268,7 +282,7 @@ impl Making<'_> {
             if self.functions.contains_key(&name) {
                 continue;
             }
-            let (found, path) = self.remote(remote, text);
+            let (found, path) = self.remote(remote, &name, text);
             // Whoever calls a name must not make a metric series of it.
             let live = Arc::clone(&self.workshop.unknown);
             let function = function(&name, found, path, config.timeouts, live);
@@ -277,22 +291,26 @@ impl Making<'_> {
     }
 
     /// A function of the remote provider: called through it, or at its own address.
-    fn remote(&mut self, remote: &RemoteProvider, name: &str) -> (Found, PathRule) {
+    fn remote(
+        &mut self,
+        remote: &RemoteProvider,
+        name: &FunctionName,
+        called: &str,
+    ) -> (Found, PathRule) {
         match &remote.direct {
-            None => (self.provider_itself(remote), PathRule::Whole),
+            None => {
+                let provider = provider_upstream(remote);
+                (self.upstreams(name, &[provider]), PathRule::Whole)
+            }
             Some(direct) => {
                 let upstream = Upstream {
-                    host: direct_host(direct, &remote.namespace, name),
+                    host: direct_host(direct, &remote.namespace, called),
                     port: DIRECT_PORT,
                     base_path: String::new(),
                 };
-                (self.upstreams(&[upstream]), PathRule::Trimmed)
+                (self.upstreams(name, &[upstream]), PathRule::Trimmed)
             }
         }
-    }
-
-    fn provider_itself(&mut self, remote: &RemoteProvider) -> Found {
-        self.upstreams(&[provider_upstream(remote)])
     }
 
     fn fallback(&mut self) -> Option<Arc<Function>> {
@@ -302,7 +320,7 @@ impl Making<'_> {
         };
         // The name is only shown in messages about names that nobody knows.
         let name = FunctionName::new(UNKNOWN, "").ok()?;
-        let found = self.provider_itself(remote);
+        let found = self.upstreams(&name, &[provider_upstream(remote)]);
         let live = Arc::clone(&self.workshop.unknown);
         Some(Arc::new(function(
             &name,
@@ -313,19 +331,28 @@ impl Making<'_> {
         )))
     }
 
-    fn add(&mut self, name: &FunctionName, found: Found, path: PathRule, timeouts: Timeouts) {
+    fn add(
+        &mut self,
+        name: &FunctionName,
+        found: Found,
+        path: PathRule,
+        timeouts: Timeouts,
+        scaling: Scaling,
+    ) {
         let live = self.workshop.live(name);
         let provided = self.view.provider.get(name);
+        let each = found.slots.zip(scaling.concurrency);
         let function = Function {
             desired: provided.map(|view| view.desired),
-            scaling: provided.map_or_else(Scaling::default, |view| view.scaling),
+            scaling,
+            each: each.map(|(slots, each)| places(each, slots)),
             ..function(name, found, path, timeouts, live)
         };
         self.functions.insert(name.clone(), Arc::new(function));
     }
 
     /// Replicas at static addresses. Those that were there before are kept, with their counts.
-    fn upstreams(&mut self, upstreams: &[Upstream]) -> Found {
+    fn upstreams(&mut self, function: &FunctionName, upstreams: &[Upstream]) -> Found {
         let mut found = Found::default();
         let mut pending = false;
         for upstream in upstreams {
@@ -337,7 +364,7 @@ impl Making<'_> {
                 }
                 Some(Resolution::Addresses(addresses)) => {
                     for address in addresses {
-                        found.replicas.push(self.replica(address, upstream));
+                        found.replicas.push(self.replica(function, address, upstream));
                     }
                 }
             }
@@ -355,17 +382,25 @@ impl Making<'_> {
         }
     }
 
-    fn replica(&mut self, address: IpAddr, upstream: &Upstream) -> Arc<Replica> {
-        let address = SocketAddr::new(address, upstream.port);
-        let authority = format!("{}:{}", upstream.host, upstream.port);
-        let key = (address, authority, upstream.base_path.clone());
+    fn replica(
+        &mut self,
+        function: &FunctionName,
+        address: IpAddr,
+        upstream: &Upstream,
+    ) -> Arc<Replica> {
+        let key = ReplicaKey {
+            function: function.clone(),
+            address: SocketAddr::new(address, upstream.port),
+            authority: format!("{}:{}", upstream.host, upstream.port),
+            base_path: upstream.base_path.clone(),
+        };
         let before = &mut self.replicas_before;
         let replica = self.workshop.replicas.entry(key).or_insert_with_key(|key| {
             before.remove(key).unwrap_or_else(|| {
                 // A host that is not a header value would not have been resolved.
-                let authority = HeaderValue::try_from(key.1.as_str())
+                let authority = HeaderValue::try_from(key.authority.as_str())
                     .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
-                Replica::at(Address::Tcp(key.0), authority, &key.2)
+                Replica::at(Address::Tcp(key.address), authority, &key.base_path)
             })
         });
         Arc::clone(replica)
@@ -443,13 +478,21 @@ fn function(
         timeouts,
         desired: None,
         scaling: Scaling::default(),
+        each: None,
         live,
     }
+}
+
+/// Calls that so many replicas take at once.
+fn places(each: NonZeroUsize, replicas: u64) -> usize {
+    let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
+    each.get().saturating_mul(replicas)
 }
 
 fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {
     let found = Found {
         replicas: fallback.replicas.clone(),
+        slots: None,
         problem: fallback.problem.clone(),
     };
     let live = Arc::clone(&fallback.live);
@@ -465,6 +508,7 @@ fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {
 fn provided(view: &FunctionView) -> Found {
     Found {
         replicas: view.replicas.clone(),
+        slots: Some(view.slots),
         problem: view.problem.clone().map(|why| Problem {
             failure: Failure::NotReady,
             why,

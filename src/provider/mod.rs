@@ -51,6 +51,17 @@ pub trait Provider: Send + Sync {
     /// Asks for a fresh look at its functions: something changed that it may not know of.
     fn refresh(&self) {}
 
+    /// Whether the view shows every change by itself, as it happens. Where it does not,
+    /// [`Provider::observe`] looks.
+    fn shows_changes(&self) -> bool;
+
+    /// Looks at one function now; the view shows it afterwards.
+    async fn observe(&self, name: &FunctionName) -> Result<(), ProviderError>;
+
+    /// Sets the replicas of a function by the gateway's own decision: at once, and durable soon
+    /// after.
+    async fn resize(&self, name: &FunctionName, replicas: u64) -> Result<(), ProviderError>;
+
     /// `GET /system/functions`; the counts are the provider's own.
     async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError>;
     /// `GET /system/function/NAME`; the count is the provider's own.
@@ -159,8 +170,9 @@ pub struct FunctionView {
     pub available: u64,
     /// What its labels say of its scaling.
     pub scaling: Scaling,
-    /// Calls one replica may have in flight, where the provider limits them.
-    pub concurrency: Option<usize>,
+    /// Replicas that each of `replicas` stands for: more than one where there is a process for each
+    /// call, and no address for each replica.
+    pub slots: u64,
     /// Why the function cannot be called now, in words for its owner.
     pub problem: Option<Arc<str>>,
 }

@@ -4,9 +4,9 @@
 //! passed on untouched. Its list of functions is polled (wire.md section 4.2); while it is down the
 //! last good view stays, so that functions which are called at their own address go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -27,7 +27,7 @@ use crate::config::{self, Config, RemoteProvider};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
 use crate::function::{
-    Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, ScaleRequest,
+    Deployment, FunctionName, FunctionStatus, NameError, Namespace, ProviderInfo, Removal, ScaleRequest,
     Scaling, Secret, SecretName,
 };
 use crate::metrics::Metrics;
@@ -59,6 +59,8 @@ pub struct Remote {
     credentials: ArcSwapOption<Credentials>,
     client: Client<HttpConnector, Full<Bytes>>,
     view: watch::Sender<View>,
+    // When single functions were looked at, as far as a list may be older. Held for a moment only.
+    observed: Mutex<HashMap<FunctionName, Instant>>,
     stale: Notify,
     metrics: Arc<Metrics>,
 }
@@ -92,12 +94,34 @@ struct Listed {
     name: String,
     #[serde(default)]
     namespace: String,
-    #[serde(default)]
-    replicas: u64,
-    #[serde(default, rename = "availableReplicas")]
-    available: u64,
+    /// A provider that does not tell has one: its functions can be called.
+    replicas: Option<u64>,
+    /// A provider that does not tell has as many as it was asked for.
+    #[serde(rename = "availableReplicas")]
+    available: Option<u64>,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+}
+
+impl Listed {
+    fn name(&self, default_namespace: &str) -> Result<FunctionName, NameError> {
+        match self.namespace.as_str() {
+            "" => FunctionName::new(&self.name, default_namespace),
+            namespace => FunctionName::new(&self.name, namespace),
+        }
+    }
+
+    fn view(&self) -> FunctionView {
+        let desired = self.replicas.or(self.available).unwrap_or(1);
+        FunctionView {
+            replicas: Vec::new(),
+            desired,
+            available: self.available.unwrap_or(desired),
+            scaling: self.labels.as_ref().map(Scaling::of).unwrap_or_default(),
+            slots: 1,
+            problem: None,
+        }
+    }
 }
 
 impl Remote {
@@ -115,6 +139,7 @@ impl Remote {
                 .pool_timer(TokioTimer::new())
                 .build(HttpConnector::new()),
             view: watch::channel(View::default()).0,
+            observed: Mutex::default(),
             stale: Notify::new(),
             metrics,
         })
@@ -124,12 +149,13 @@ impl Remote {
     async fn poll(&self) {
         let mut up = true;
         loop {
-            let next = Instant::now() + INTERVAL;
+            let begun = Instant::now();
+            let next = begun + INTERVAL;
             match self.listed().await {
                 Ok(functions) => {
                     self.metrics.provider_up.set(1);
                     up = true;
-                    self.publish(functions);
+                    self.publish(begun, functions);
                 }
                 Err(error) => {
                     self.metrics.provider_up.set(0);
@@ -148,42 +174,64 @@ impl Remote {
         }
     }
 
-    fn publish(&self, functions: Vec<Listed>) {
-        let mut view = BTreeMap::new();
+    /// Publishes a list that was asked for at `begun`. What was observed since then is newer.
+    fn publish(&self, begun: Instant, functions: Vec<Listed>) {
+        let mut observed = self.observed();
+        observed.retain(|_, since| *since >= begun);
         let settings = self.settings.load();
+        let mut view = BTreeMap::new();
         for listed in functions {
-            let namespace = if listed.namespace.is_empty() {
-                settings.remote.namespace.as_str()
-            } else {
-                listed.namespace.as_str()
-            };
-            let Ok(name) = FunctionName::new(&listed.name, namespace) else {
-                tracing::warn!(
-                    name = listed.name,
-                    "provider lists a function with a bad name"
-                );
-                continue;
-            };
-            view.insert(
-                name,
-                FunctionView {
-                    replicas: Vec::new(),
-                    desired: listed.replicas,
-                    available: listed.available,
-                    scaling: listed.labels.as_ref().map(Scaling::of).unwrap_or_default(),
-                    concurrency: None,
-                    problem: None,
-                },
-            );
+            match listed.name(&settings.remote.namespace) {
+                Ok(name) => {
+                    view.insert(name, listed.view());
+                }
+                Err(_) => {
+                    tracing::warn!(
+                        name = listed.name,
+                        "provider lists a function with a bad name"
+                    );
+                }
+            }
         }
         // An unchanged view stays the very same one: others compare what they have by its address.
         self.view.send_if_modified(|seen| {
+            for name in observed.keys() {
+                match seen.get(name) {
+                    Some(newer) => view.insert(name.clone(), newer.clone()),
+                    None => view.remove(name),
+                };
+            }
             let modified = !same(seen, &view);
             if modified {
                 *seen = Arc::new(view);
             }
             modified
         });
+    }
+
+    /// Publishes one function as it was seen just now; `None`: it is gone.
+    fn publish_one(&self, name: &FunctionName, seen: Option<FunctionView>) {
+        self.observed().insert(name.clone(), Instant::now());
+        self.view.send_if_modified(|view| {
+            let before = view.get(name);
+            let modified = match (before, &seen) {
+                (Some(before), Some(now)) => !alike(before, now),
+                (None, None) => false,
+                _ => true,
+            };
+            if modified {
+                let view = Arc::make_mut(view);
+                match seen {
+                    Some(seen) => view.insert(name.clone(), seen),
+                    None => view.remove(name),
+                };
+            }
+            modified
+        });
+    }
+
+    fn observed(&self) -> MutexGuard<'_, HashMap<FunctionName, Instant>> {
+        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lists every namespace, or the default one where the provider knows no namespaces.
@@ -377,6 +425,57 @@ impl Provider for Remote {
         self.stale.notify_one();
     }
 
+    fn shows_changes(&self) -> bool {
+        false
+    }
+
+    async fn observe(&self, name: &FunctionName) -> Result<(), ProviderError> {
+        let path = format!("/system/function/{}{}", name.name(), in_namespace(name));
+        match self.get::<Listed>(&path).await {
+            Ok(Some(listed)) => {
+                self.publish_one(name, Some(listed.view()));
+                Ok(())
+            }
+            Err(RemoteError::Status(StatusCode::NOT_FOUND)) => {
+                self.publish_one(name, None);
+                Ok(())
+            }
+            Ok(None) => {
+                let message = "the provider's answer about a function is empty";
+                Err(Refusal::new(Cause::ProviderFailed, message).into())
+            }
+            Err(error) => Err(Refusal::from(error).into()),
+        }
+    }
+
+    async fn resize(&self, name: &FunctionName, replicas: u64) -> Result<(), ProviderError> {
+        let request = ScaleRequest {
+            service_name: name.name().to_owned(),
+            namespace: name.namespace().to_owned(),
+            replicas,
+        };
+        let body = Request::of(&request).body().clone();
+        let path = format!("/system/scale-function/{}{}", name.name(), in_namespace(name));
+        let url = self.settings.load().remote.url.clone();
+        let answer = self
+            .whole(&url, Method::POST, &path, body, POLL_TIMEOUT)
+            .await
+            .map_err(Refusal::from)?;
+        match answer.status() {
+            StatusCode::OK | StatusCode::ACCEPTED => Ok(()),
+            status => {
+                let words = String::from_utf8_lossy(answer.body());
+                let words = words.trim().chars().take(200).collect::<String>();
+                let message = format!("the provider answered {status} to scaling {name}: {words}");
+                let cause = match status {
+                    StatusCode::NOT_FOUND => Cause::NotFound,
+                    _ => Cause::ProviderFailed,
+                };
+                Err(Refusal::new(cause, message).into())
+            }
+        }
+    }
+
     async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError> {
         let listed: Option<_> = self.read("/system/functions", &request).await?;
         Ok(listed.unwrap_or_default())
@@ -521,6 +620,14 @@ fn target<T>(path: &str, request: &Request<T>) -> String {
     }
 }
 
+/// The query that says in which namespace a function is, where one is known.
+fn in_namespace(name: &FunctionName) -> String {
+    match name.namespace() {
+        "" => String::new(),
+        namespace => format!("?namespace={namespace}"),
+    }
+}
+
 fn namespace(name: &str) -> String {
     format!("/system/namespace/{name}")
 }
@@ -548,11 +655,12 @@ fn same(
     a: &BTreeMap<FunctionName, FunctionView>,
     b: &BTreeMap<FunctionName, FunctionView>,
 ) -> bool {
-    a.len() == b.len()
-        && a.iter().zip(b).all(|((a_name, a), (b_name, b))| {
-            a_name == b_name
-                && (a.desired, a.available, a.scaling) == (b.desired, b.available, b.scaling)
-        })
+    let pairs = || a.iter().zip(b);
+    a.len() == b.len() && pairs().all(|(a, b)| a.0 == b.0 && alike(a.1, b.1))
+}
+
+fn alike(a: &FunctionView, b: &FunctionView) -> bool {
+    (a.desired, a.available, a.scaling) == (b.desired, b.available, b.scaling)
 }
 
 #[cfg(test)]
@@ -564,8 +672,8 @@ mod tests {
         Listed {
             name: name.to_owned(),
             namespace: "ns".to_owned(),
-            replicas,
-            available: replicas,
+            replicas: Some(replicas),
+            available: Some(replicas),
             labels: None,
         }
     }
@@ -587,15 +695,29 @@ mod tests {
             credentials: ArcSwapOption::default(),
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
             view: watch::channel(View::default()).0,
+            observed: Mutex::default(),
             stale: Notify::new(),
             metrics: Arc::new(Metrics::new().unwrap()),
         };
         let view = |replicas| {
-            remote.publish(vec![listed("fig", replicas)]);
+            remote.publish(Instant::now(), vec![listed("fig", replicas)]);
             Arc::clone(&remote.view.borrow())
         };
         let first = view(1);
         assert!(Arc::ptr_eq(&first, &view(1)));
         assert!(!Arc::ptr_eq(&first, &view(2)));
+
+        // A list that was asked for before one function was looked at does not hide what was seen.
+        let begun = Instant::now();
+        let name = FunctionName::new("fig", "ns").unwrap();
+        remote.publish_one(&name, Some(listed("fig", 5).view()));
+        let replicas = || remote.view.borrow().get(&name).map(|view| view.desired);
+        remote.publish(begun, vec![listed("fig", 2)]);
+        assert_eq!(replicas(), Some(5));
+        remote.publish_one(&name, None);
+        remote.publish(begun, vec![listed("fig", 2)]);
+        assert_eq!(replicas(), None);
+        remote.publish(Instant::now(), vec![listed("fig", 2)]);
+        assert_eq!(replicas(), Some(2));
     }
 }

@@ -108,6 +108,29 @@ impl Replica {
         Some(Hold(Arc::clone(self)))
     }
 
+    /// Begins a call if fewer than `limit` are in flight; `None` otherwise, and once the replica is
+    /// closed.
+    pub fn hold_within(self: &Arc<Self>, limit: usize) -> Option<Hold> {
+        // A closed replica's count is above every limit.
+        let begin = |state| (state < limit.min(CLOSED)).then_some(state + 1);
+        self.state
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, begin)
+            .ok()
+            .map(|_| Hold(Arc::clone(self)))
+    }
+
+    /// Closes it if no call is in flight; says whether it is closed by that.
+    pub fn retire(&self) -> bool {
+        self.state
+            .compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Takes calls again after [`Replica::retire`].
+    pub fn reopen(&self) {
+        self.state.fetch_and(!CLOSED, Ordering::AcqRel);
+    }
+
     /// Takes no new call from here on.
     pub fn close(&self) {
         self.state.fetch_or(CLOSED, Ordering::AcqRel);
@@ -167,6 +190,32 @@ mod tests {
         drop(held);
         assert_eq!(replica.in_flight(), 0);
         assert!(replica.hold().is_none());
+    }
+
+    #[test]
+    fn a_limit_holds_however_many_try() {
+        let replica = replica();
+        let first = replica.hold_within(2).unwrap();
+        let _second = replica.hold_within(2).unwrap();
+        assert!(replica.hold_within(2).is_none());
+        drop(first);
+        let _third = replica.hold_within(2).unwrap();
+        replica.close();
+        assert!(replica.hold_within(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn only_an_idle_replica_retires_and_it_can_come_back() {
+        let replica = replica();
+        let held = replica.hold().unwrap();
+        assert!(!replica.retire());
+        assert!(replica.hold().is_some(), "it was left open");
+        drop(held);
+        assert!(replica.retire());
+        assert!(replica.hold().is_none());
+        assert!(!replica.retire(), "it is closed already");
+        replica.reopen();
+        assert!(replica.hold().is_some());
     }
 
     #[tokio::test]

@@ -31,6 +31,8 @@ pub struct Call {
     pub lease: Option<Lease>,
     /// Time spent in line.
     pub waited: Duration,
+    /// Whether it waited for a function that had no replica.
+    pub cold: bool,
     /// Replicas tried so far.
     pub tries: u32,
     /// The replica that refused the last try.
@@ -75,6 +77,7 @@ impl Call {
             identity: None,
             lease: None,
             waited: Duration::ZERO,
+            cold: false,
             tries: 0,
             refused: None,
             failure: None,

@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 use crate::config::is_trusted;
 
+/// Milliseconds that a call waited for a function which had no replica.
+pub const COLD_START: &str = "X-Cold-Start";
 /// Names the call everywhere: at the client, in the function, in the logs.
 pub const CALL_ID: &str = "X-Call-Id";
 /// When the gateway took the call, in nanoseconds since 1970.

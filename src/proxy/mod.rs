@@ -218,6 +218,10 @@ impl ProxyHttp for Proxy {
         call: &mut Call,
     ) -> Result<()> {
         headers::strip_hop_headers(response);
+        if call.cold {
+            let waited = call.waited.as_millis().min(u128::from(u64::MAX)) as u64;
+            response.insert_header(headers::COLD_START, waited)?;
+        }
         match &call.identity {
             Some(identity) => headers::finish_response(response, identity),
             None => Ok(()),
@@ -357,6 +361,9 @@ impl Proxy {
         };
         call.lease = match function.try_lease(None) {
             Some(lease) => Some(lease),
+            None if function.asleep() && !may_wake(session.req_header()) => {
+                return Err(Failure::Asleep);
+            }
             None => Some(self.wait(session, call, &function).await?),
         };
         call.count_on(&function.live);
@@ -376,9 +383,9 @@ impl Proxy {
         } = &*self.gateway;
         let waiting = scale::acquire(registry, waker, function, None, &snapshot.config.scale);
         let downstream = session.as_downstream_mut();
-        let lease = if downstream.is_body_empty() {
+        let acquired = if downstream.is_body_empty() {
             tokio::select! {
-                lease = waiting => lease,
+                acquired = waiting => acquired,
                 // A request with a body still to come cannot be watched without reading it.
                 _ = downstream.read_body_or_idle(true) => Err(Failure::ClientGone),
             }
@@ -386,7 +393,13 @@ impl Proxy {
             waiting.await
         };
         call.waited = begun.elapsed();
-        lease
+        let acquired = acquired?;
+        if acquired.cold {
+            call.cold = true;
+            let seconds = call.waited.as_secs_f64();
+            function.live.metrics.cold_start(seconds);
+        }
+        Ok(acquired.lease)
     }
 
     /// Another replica after one has refused; the same one, a little later, if there is no other.
@@ -421,7 +434,8 @@ impl Proxy {
             registry, waker, ..
         } = &*self.gateway;
         let scale = &call.snapshot.config.scale;
-        scale::acquire(registry, waker, function, refused.as_ref(), scale).await
+        let acquired = scale::acquire(registry, waker, function, refused.as_ref(), scale).await?;
+        Ok(acquired.lease)
     }
 
     /// The API and the portal.
@@ -604,6 +618,14 @@ fn without_port(host: &str) -> &str {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     }
+}
+
+/// Whether a request is a call, for which a function is woken. A preflight (Fetch standard, section
+/// 4.8) and a health check (users.md section 5) only ask.
+fn may_wake(request: &RequestHeader) -> bool {
+    let path = request.uri.path();
+    let asks = ["/_/health", "/_/ready"].iter().any(|end| path.ends_with(end));
+    request.method != Method::OPTIONS && !asks
 }
 
 /// Whether the caller announces that it will listen for long (wire.md section 2.6).

@@ -1,132 +1,174 @@
-//! Replicas that follow the load, by the gateway's own counters: no Prometheus is needed.
+//! Replicas that follow the load, and functions put to sleep that nobody calls: by the gateway's own
+//! counters, no Prometheus is needed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::rules::Classic;
-use crate::function::{FunctionName, ScaleRequest};
-use crate::functions::{Function, Registry};
-use crate::provider::{Provider, Request};
+use super::idler;
+use super::journal::{Numbers, Reason};
+use super::rules::{Classic, Follow, Idle};
+use super::scaler::Scaler;
+use super::window::{LONG, Sample, Window};
+use crate::function::{FunctionName, Measure};
+use crate::functions::{Function, Snapshot};
 
-/// Time over which calls are counted.
-const WINDOW: Duration = Duration::from_secs(10);
-/// Time between two looks at whether it is switched on.
+/// Time between two looks while replicas do not follow the load: functions are put to sleep all the
+/// same, where they ask for it.
 const OFF: Duration = Duration::from_secs(1);
 
 /// Watches the functions of a provider.
 pub struct Autoscaler {
-    provider: Arc<dyn Provider>,
-    registry: Arc<Registry>,
+    scaler: Arc<Scaler>,
     watched: HashMap<FunctionName, Watched>,
     started: Instant,
+    /// Functions that are being put to sleep.
+    resting: JoinSet<()>,
 }
 
 #[derive(Default)]
 struct Watched {
-    /// Successful calls up to a moment, oldest first.
-    counts: VecDeque<(Duration, u64)>,
-    rule: Classic,
+    /// Calls begun, at the last look.
+    begun: u64,
+    window: Window,
+    classic: Classic,
+    follow: Follow,
+    idle: Idle,
+}
+
+/// What is to be done.
+struct Wish {
+    replicas: u64,
+    reason: Reason,
 }
 
 impl Autoscaler {
     /// An autoscaler that has seen nothing yet.
-    pub fn new(provider: Arc<dyn Provider>, registry: Arc<Registry>) -> Self {
+    pub fn new(scaler: Arc<Scaler>) -> Self {
         Self {
-            provider,
-            registry,
+            scaler,
             watched: HashMap::new(),
             started: Instant::now(),
+            resting: JoinSet::new(),
         }
     }
 
     /// Looks again and again for as long as the gateway lives.
     pub async fn run(mut self) {
         loop {
-            let interval = self.registry.current().config.scale.autoscaler;
+            let interval = self.scaler.registry().current().config.scale.autoscaler;
             sleep(interval.unwrap_or(OFF)).await;
-            if interval.is_some() {
-                self.look().await;
-            } else {
-                self.watched.clear();
-            }
+            self.look(interval.is_some()).await;
+            while self.resting.try_join_next().is_some() {}
         }
     }
 
-    async fn look(&mut self) {
+    /// Looks at every function; replicas follow the load only if `follow` says so.
+    async fn look(&mut self, follow: bool) {
         let now = self.started.elapsed();
-        let snapshot = self.registry.current();
-        self.watched
-            .retain(|name, _| snapshot.function(&name.to_string()).is_some());
+        let snapshot = self.scaler.registry().current();
+        self.forget(&snapshot);
         for function in snapshot.functions() {
+            let watched = self.watched.entry(function.name.clone()).or_default();
+            let numbers = watched.look(now, self.scaler.numbers(function), function);
+            self.scaler.journal().measured(&function.name, numbers);
             // Static addresses are scaled by nobody, and who sleeps is woken by a call.
             let Some(current @ 1..) = function.desired else {
                 continue;
             };
-            let watched = self.watched.entry(function.name.clone()).or_default();
-            if let Some(replicas) = watched.decide(now, current, function) {
-                self.scale(&function.name, current, replicas).await;
+            let idle = Duration::from_secs_f64(numbers.idle_seconds);
+            if function.scaling.zero.is_some_and(|after| idle >= after) {
+                let (scaler, function) = (Arc::clone(&self.scaler), Arc::clone(function));
+                let begun = watched.begun;
+                self.resting.spawn(async move {
+                    idler::put_to_sleep(&scaler, &function, begun, numbers).await;
+                });
+                continue;
+            }
+            if !follow {
+                continue;
+            }
+            let alerts_rule = self.scaler.alerts_rule(&function.name);
+            if let Some(wish) = watched.decide(now, current, function, numbers, alerts_rule) {
+                let Wish { replicas, reason } = wish;
+                // What goes wrong is written down and logged; the next look tries again.
+                let _ = self
+                    .scaler
+                    .resize(&function.name, current, replicas, reason, numbers)
+                    .await;
             }
         }
     }
 
-    async fn scale(&self, name: &FunctionName, from: u64, to: u64) {
-        let request = Request::of(&ScaleRequest {
-            service_name: name.name().to_owned(),
-            namespace: name.namespace().to_owned(),
-            replicas: to,
-        });
-        match self.provider.scale(name.name(), request).await {
-            Ok(answer) if answer.status().is_success() => {
-                tracing::info!(function = %name, from, to, "scaled by its load");
-            }
-            Ok(answer) => {
-                tracing::warn!(function = %name, status = %answer.status(), "cannot be scaled");
-            }
-            Err(error) => tracing::warn!(function = %name, %error, "cannot be scaled"),
+    fn forget(&mut self, snapshot: &Snapshot) {
+        let there = |name: &FunctionName| snapshot.function(&name.to_string()).is_some();
+        let before = self.watched.len();
+        self.watched.retain(|name, _| there(name));
+        if self.watched.len() != before {
+            self.scaler.journal().keep(there);
         }
     }
 }
 
 impl Watched {
-    fn decide(&mut self, now: Duration, current: u64, function: &Function) -> Option<u64> {
-        let rate = self.rate(now, function.live.metrics.successes());
-        self.rule.decide(now, rate, current, function.scaling)
-    }
-
-    /// Successful calls per second over the window.
-    fn rate(&mut self, now: Duration, count: u64) -> f64 {
-        self.counts.push_back((now, count));
-        while self
-            .counts
-            .get(1)
-            .is_some_and(|(then, _)| now.saturating_sub(*then) >= WINDOW)
-        {
-            self.counts.pop_front();
+    /// Looks at a function, and completes what it does now by what it did.
+    fn look(&mut self, now: Duration, numbers: Numbers, function: &Function) -> Numbers {
+        let metrics = &function.live.metrics;
+        self.begun = metrics.begun();
+        self.window.look(Sample {
+            at: now,
+            begun: self.begun,
+            successes: metrics.successes(),
+            in_flight: numbers.in_flight,
+            waiting: numbers.waiting,
+        });
+        let open = numbers.in_flight + numbers.waiting;
+        let idle = self
+            .idle
+            .look(now, self.begun, open, numbers.replicas);
+        let target = function.scaling.target;
+        Numbers {
+            calls_per_second: self.window.rate(LONG, |sample| sample.begun),
+            successes_per_second: self.window.rate(LONG, |sample| sample.successes),
+            load: target.map(|target| self.window.load(target.measure)),
+            idle_seconds: idle.as_secs_f64(),
+            ..numbers
         }
-        let before = self.counts.front().map_or(count, |(_, before)| *before);
-        count.saturating_sub(before) as f64 / WINDOW.as_secs_f64()
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_rate_is_that_of_the_last_ten_seconds() {
-        let mut watched = Watched::default();
-        let rates: Vec<f64> = (0..30)
-            .map(|second| {
-                // Ten calls in each of the first ten seconds, then none.
-                let count = (second * 10).min(100);
-                watched.rate(Duration::from_secs(second), count)
-            })
-            .collect();
-        assert_eq!((rates[0], rates[5], rates[10]), (0.0, 5.0, 10.0));
-        assert_eq!((rates[15], rates[20], rates[29]), (5.0, 0.0, 0.0));
-        assert!(watched.counts.len() <= 12, "{}", watched.counts.len());
+    fn decide(
+        &mut self,
+        now: Duration,
+        current: u64,
+        function: &Function,
+        numbers: Numbers,
+        alerts_rule: bool,
+    ) -> Option<Wish> {
+        let scaling = function.scaling;
+        if let Some(target) = scaling.target {
+            let load = numbers.load.unwrap_or(0.0);
+            let replicas = self.follow.decide(now, load, current, scaling, target)?;
+            let reason = match target.measure {
+                Measure::Rps => Reason::Rps,
+                Measure::Capacity => Reason::Capacity,
+                Measure::Queue => Reason::Queue,
+            };
+            return Some(Wish { replicas, reason });
+        }
+        if alerts_rule {
+            self.classic = Classic::default();
+            return None;
+        }
+        let rate = numbers.successes_per_second;
+        let replicas = self.classic.decide(now, rate, current, scaling)?;
+        let reason = if replicas > current {
+            Reason::Busy
+        } else {
+            Reason::Quiet
+        };
+        Some(Wish { replicas, reason })
     }
 }

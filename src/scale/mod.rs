@@ -1,9 +1,19 @@
 //! Getting a place on a function: at once, or in line until it is ready; waking it where it has no
 //! replica; and giving it as many replicas as its load asks for.
+//!
+//! ```text
+//! a call -> acquire -> waker ------.
+//! counters -> window -> rules -> autoscaler, idler -> scaler -> provider
+//! an alert ------------------------'       `-> journal
+//! ```
 
 mod autoscaler;
+mod idler;
+mod journal;
 pub mod rules;
+mod scaler;
 mod waker;
+mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +21,8 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 pub use autoscaler::Autoscaler;
+pub use journal::{Decision, Journal, Numbers, Reason};
+pub use scaler::Scaler;
 pub use waker::{Waker, Waking};
 
 use crate::config::Scale;
@@ -18,8 +30,16 @@ use crate::error::Failure;
 use crate::functions::{Function, Lease, Registry};
 use crate::provider::Replica;
 
-/// Time after which who waits for a function that is still asleep asks for it once more.
+/// Time after which who waits for a function that has no replica asks for one once more.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a wait has led to.
+pub struct Acquired {
+    /// The place.
+    pub lease: Lease,
+    /// Whether the function had no replica meanwhile.
+    pub cold: bool,
+}
 
 /// Waits for a place on `function` and a replica to use it on, as long and in a line as long as
 /// `scale` says. A function that is asleep is woken.
@@ -38,7 +58,7 @@ pub async fn acquire(
     function: &Arc<Function>,
     avoid: Option<&Arc<Replica>>,
     scale: &Scale,
-) -> Result<Lease, Failure> {
+) -> Result<Acquired, Failure> {
     let wait = scale.wait;
     let live = &function.live;
     let Some(place_in_line) = live.gate.join(wait.line) else {
@@ -46,6 +66,7 @@ pub async fn acquire(
     };
     let _held = live.metrics.hold();
     let deadline = Instant::now() + wait.timeout;
+    let mut cold = false;
     loop {
         let turn = place_in_line.turn();
         tokio::pin!(turn);
@@ -55,19 +76,22 @@ pub async fn acquire(
         let Some(newest) = newest.function(&function.key) else {
             return Err(Failure::NoFunction);
         };
-        if let Some(lease) = newest.try_lease(avoid) {
-            return Ok(lease);
-        }
-        if let (true, Some(problem)) = (newest.replicas.is_empty(), &newest.problem) {
-            return Err(problem.failure.clone());
+        if let Some(lease) = newest.lease_in_turn(avoid) {
+            return Ok(Acquired { lease, cold });
         }
         let mut until = deadline;
-        if newest.asleep() {
-            if !scale.from_zero {
+        if newest.replicas.is_empty() {
+            cold = true;
+            if let Some(problem) = &newest.problem {
+                return Err(problem.failure.clone());
+            }
+            if newest.asleep() && !scale.from_zero {
                 return Err(Failure::NotReady);
             }
-            waker.wake(&newest.name, newest.scaling.awake());
-            until = until.min(Instant::now() + ASK_AGAIN);
+            if newest.desired.is_some() {
+                waker.rouse(newest);
+                until = until.min(Instant::now() + ASK_AGAIN);
+            }
         }
         if timeout_at(until, turn).await.is_err() && Instant::now() >= deadline {
             return Err(Failure::WaitTimeout(wait.timeout));

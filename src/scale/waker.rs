@@ -1,37 +1,40 @@
 //! Waking functions that have no replica: one request to the provider for each, whoever waits for it
 //! and however many.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::function::{FunctionName, ScaleRequest};
-use crate::functions::Registry;
-use crate::provider::{Provider, Request};
+use super::journal::Reason;
+use super::scaler::Scaler;
+use crate::functions::{Function, Snapshot};
 
 /// Wishes in line; who finds the line full asks again in a moment.
 const WISHES: usize = 1024;
-
-/// Longest wait until the woken function is no longer seen asleep.
-const SEEN: Duration = Duration::from_secs(5);
+/// Bounds of the time between two looks at a provider that does not tell by itself.
+const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(25));
+/// Time between two looks at a provider that does, in case that something was missed.
+const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+/// Bounds of the time until a provider is asked again that failed, doubled each time.
+const STUMBLE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
+/// Time after which a function is woken again whose provider took note and did nothing.
+const WAKE_AGAIN: Duration = Duration::from_secs(5);
+/// Longest wait until the snapshot shows what the provider's view shows.
+const SHOWN: Duration = Duration::from_secs(2);
 
 /// Takes wishes for functions to be woken.
 #[derive(Clone)]
 pub struct Waker {
-    wishes: mpsc::Sender<Wish>,
+    wishes: mpsc::Sender<Arc<Function>>,
 }
 
 /// The background task behind a [`Waker`].
 pub struct Waking {
-    wishes: mpsc::Receiver<Wish>,
-}
-
-struct Wish {
-    name: FunctionName,
-    replicas: u64,
+    wishes: mpsc::Receiver<Arc<Function>>,
 }
 
 impl Waker {
@@ -41,65 +44,136 @@ impl Waker {
         (Self { wishes }, Waking { wishes: receiver })
     }
 
-    /// Asks for a function to have so many replicas. To be repeated while it is still asleep.
-    pub fn wake(&self, name: &FunctionName, replicas: u64) {
-        let name = name.clone();
-        // A full line and a gateway that ends are both for the caller's own limit to notice.
-        let _ = self.wishes.try_send(Wish { name, replicas });
+    /// Asks for a function to be made callable, for as long as calls wait for it. Whoever asks while
+    /// that is under way asks for nothing new.
+    pub fn rouse(&self, function: &Arc<Function>) {
+        let rousing = &function.live.rousing;
+        if !rousing.swap(true, Ordering::AcqRel)
+            && self.wishes.try_send(Arc::clone(function)).is_err()
+        {
+            rousing.store(false, Ordering::Release);
+        }
     }
 }
 
 impl Waking {
-    /// Fulfils wishes for as long as the gateway lives. A wish for a function that is being woken is
-    /// fulfilled with the first one.
-    pub async fn run(mut self, provider: Arc<dyn Provider>, registry: Arc<Registry>) {
-        let mut waking = BTreeSet::new();
+    /// Fulfils wishes for as long as the gateway lives.
+    pub async fn run(mut self, scaler: Arc<Scaler>) {
         let mut tasks = JoinSet::new();
         loop {
             tokio::select! {
                 wish = self.wishes.recv() => match wish {
-                    Some(wish) => {
-                        if waking.insert(wish.name.clone()) {
-                            tasks.spawn(wish.fulfil(Arc::clone(&provider), Arc::clone(&registry)));
-                        }
+                    Some(function) => {
+                        tasks.spawn(fulfil(Arc::clone(&scaler), function));
                     }
                     None => return,
                 },
-                Some(done) = tasks.join_next() => {
-                    if let Ok(name) = done {
-                        waking.remove(&name);
-                    }
-                }
+                Some(_) = tasks.join_next() => {}
             }
         }
     }
 }
 
-impl Wish {
-    async fn fulfil(self, provider: Arc<dyn Provider>, registry: Arc<Registry>) -> FunctionName {
-        let Self { name, replicas } = self;
-        let request = Request::of(&ScaleRequest {
-            service_name: name.name().to_owned(),
-            namespace: name.namespace().to_owned(),
-            replicas,
-        });
-        let problem = match provider.scale(name.name(), request).await {
-            Ok(answer) if answer.status().is_success() => None,
-            Ok(answer) => Some(format!("the provider answered {}", answer.status())),
-            Err(error) => Some(error.to_string()),
-        };
-        match problem {
-            None => {
-                tracing::info!(function = %name, replicas, "woken");
-                let awake = registry.until(|snapshot| {
-                    let function = snapshot.function(&name.to_string());
-                    function.is_none_or(|function| !function.asleep())
-                });
-                // If it is not seen awake by then, the next wish asks again.
-                let _ = tokio::time::timeout(SEEN, awake).await;
+/// What one function needs to be called.
+enum Need {
+    /// Nothing: it can be called, or is gone, or nobody waits.
+    Nothing,
+    /// A replica.
+    Replica(Arc<Function>),
+    /// Time.
+    Patience,
+}
+
+async fn fulfil(scaler: Arc<Scaler>, function: Arc<Function>) {
+    rouse(&scaler, &function).await;
+    function.live.rousing.store(false, Ordering::Release);
+    // Whoever came to the line meanwhile, and was not woken by this, asks again.
+    function.live.gate.wake();
+}
+
+async fn rouse(scaler: &Scaler, function: &Function) {
+    // Who is just put to sleep is not disturbed.
+    let _resting = function.live.resting.lock().await;
+    let (mut pause, mut stumble) = (LOOK.0, STUMBLE.0);
+    let mut woken: Option<Instant> = None;
+    loop {
+        let looked = look(scaler, function, stumble == STUMBLE.0).await;
+        let again = woken.is_none_or(|at| at.elapsed() >= WAKE_AGAIN);
+        let done = match (looked, need(scaler, function)) {
+            (_, Need::Nothing) => return,
+            (true, Need::Replica(function)) if again => {
+                let done = wake(scaler, &function).await;
+                woken = done.then(Instant::now);
+                pause = LOOK.0;
+                done
             }
-            Some(error) => tracing::warn!(function = %name, error, "cannot be woken"),
+            (looked, _) => looked,
+        };
+        if !done {
+            sleep(stumble).await;
+            stumble = (stumble * 2).min(STUMBLE.1);
+            continue;
         }
-        name
+        stumble = STUMBLE.0;
+        let limit = if scaler.provider().shows_changes() {
+            LOOK_ANYWAY
+        } else {
+            let next = (pause * 5 / 4).min(LOOK.1);
+            std::mem::replace(&mut pause, next)
+        };
+        let settled = |snapshot: &Snapshot| {
+            let function = snapshot.function(&function.key);
+            function.is_none_or(|function| callable(function))
+        };
+        let _ = timeout(limit, scaler.registry().until(settled)).await;
     }
+}
+
+/// Looks at the function where its provider does not tell of changes. Says whether that worked; why
+/// not is logged the `first` time.
+async fn look(scaler: &Scaler, function: &Function, first: bool) -> bool {
+    let provider = scaler.provider();
+    if provider.shows_changes() {
+        return true;
+    }
+    match provider.observe(&function.name).await {
+        Ok(()) => {
+            scaler.registry().caught_up(SHOWN).await;
+            true
+        }
+        Err(error) => {
+            let name = &function.name;
+            if first {
+                tracing::warn!(function = %name, %error, "cannot see whether it is awake; trying on");
+            } else {
+                tracing::debug!(function = %name, %error, "cannot see whether it is awake");
+            }
+            false
+        }
+    }
+}
+
+fn need(scaler: &Scaler, function: &Function) -> Need {
+    let snapshot = scaler.registry().current();
+    match snapshot.function(&function.key) {
+        None => Need::Nothing,
+        Some(function) if callable(function) => Need::Nothing,
+        Some(function) if function.live.gate.waiting() == 0 => Need::Nothing,
+        Some(function) if function.asleep() => Need::Replica(Arc::clone(function)),
+        Some(_) => Need::Patience,
+    }
+}
+
+/// Whether calls get through, or get to know why not.
+fn callable(function: &Function) -> bool {
+    !function.replicas.is_empty() || function.problem.is_some()
+}
+
+/// Asks for the least number of replicas. Says whether that was taken note of.
+async fn wake(scaler: &Scaler, function: &Function) -> bool {
+    let (numbers, replicas) = (scaler.numbers(function), function.scaling.awake());
+    scaler
+        .resize(&function.name, 0, replicas, Reason::Woken, numbers)
+        .await
+        .is_ok()
 }

@@ -31,7 +31,7 @@ use crate::provider::process::{self, Options, ProcessProvider};
 use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
 use crate::proxy::guard::Guard;
-use crate::scale::{Autoscaler, Waker, Waking};
+use crate::scale::{Autoscaler, Scaler, Waker, Waking};
 use end::End;
 use listeners::Listeners;
 use services::{Background, ProxyService, Task, http};
@@ -125,12 +125,18 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         metrics: Arc::clone(&metrics),
     });
     let (waker, waking) = Waker::new();
+    let scaler = Scaler::new(
+        Arc::clone(&provider),
+        Arc::clone(&registry),
+        Arc::clone(&metrics),
+    );
     let followed = loaded.file.clone().map(|file| (file, loaded.text.clone()));
     let gateway = Gateway::new(Parts {
         registry,
         metrics,
         provider,
         waker,
+        scaler,
         counts,
         credentials,
         sources,
@@ -189,20 +195,10 @@ async fn keep_counts(gateway: Arc<Gateway>) {
     Arc::clone(&gateway.counts).run(prometheus).await;
 }
 
-/// A remote provider's functions are scaled by their platform, or by alerts.
 async fn scale(gateway: Arc<Gateway>, waking: Waking) {
-    let (provider, registry) = (&gateway.provider, &gateway.registry);
-    let waking = waking.run(Arc::clone(provider), Arc::clone(registry));
-    let local = matches!(
-        registry.current().config.provider,
-        config::Provider::Process(_)
-    );
-    if local {
-        let autoscaler = Autoscaler::new(Arc::clone(provider), Arc::clone(registry));
-        tokio::join!(waking, autoscaler.run());
-    } else {
-        waking.await;
-    }
+    let scaler = &gateway.scaler;
+    let autoscaler = Autoscaler::new(Arc::clone(scaler));
+    tokio::join!(waking.run(Arc::clone(scaler)), autoscaler.run());
 }
 
 async fn follow_file(gateway: Arc<Gateway>, mut changes: config::watch::Changes) {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top; each line may use itself and what stands before it.
 const LAYERS: &[&[&str]] = &[
-    &["duration", "quantity", "durable", "function"],
+    &["duration", "quantity", "durable"],
+    &["function"],
     &["error"],
     &["config"],
     &["metrics", "credentials"],

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::Reader;
 use crate::config::file::{self, Entries, OneOrMany, Origin, Scalar};
-use crate::config::value::{Cpu, Memory};
+use crate::config::value::{Cpu, Load, Memory, Proportion};
 use crate::config::{
     Function, Limits, Mode, Place, Process, Provider, Secrets, Timeouts, Watchdog, function_key,
 };
-use crate::function::{FunctionName, check_secret_name};
+use crate::function::{
+    FunctionName, MAX_REPLICAS, MAX_WINDOW, Scaling, Target, ZERO_AFTER, check_secret_name,
+};
 
 /// The provider, and where its kind was written.
 pub(super) struct Owner<'a> {
@@ -72,9 +74,11 @@ impl Reader<'_> {
         owner: &Owner<'_>,
         timeouts: Timeouts,
     ) -> Option<Function> {
+        let labels = self.read_entries(&format!("{key}.labels"), &raw.labels);
+        let scaling = self.scaling(key, raw, Scaling::of(&labels));
         let place = match (&raw.process, &raw.upstream) {
             (Some(command), None) => self
-                .process(key, command, raw, owner)
+                .process(key, command, raw, owner, scaling)
                 .map(|process| Place::Process(Box::new(process))),
             (None, Some(upstream)) => {
                 self.only_for_processes(key, raw);
@@ -98,8 +102,8 @@ impl Reader<'_> {
         };
         Some(Function {
             timeouts: self.function_timeouts(key, raw, timeouts),
-            concurrency: self.read(&format!("{key}.concurrency"), &raw.concurrency),
-            labels: self.read_entries(&format!("{key}.labels"), &raw.labels),
+            scaling,
+            labels,
             annotations: self.read_entries(&format!("{key}.annotations"), &raw.annotations),
             place: place?,
         })
@@ -111,6 +115,7 @@ impl Reader<'_> {
         command: &OneOrMany<String>,
         raw: &file::Function,
         owner: &Owner<'_>,
+        scaling: Scaling,
     ) -> Option<Process> {
         if matches!(owner.provider, Provider::Remote(_)) {
             let why = "the remote provider cannot run it, `provider.kind` must be `process`";
@@ -138,7 +143,7 @@ impl Reader<'_> {
             mode: self.read_or(&format!("{key}.mode"), &raw.mode, Mode::Classic),
             dir: self.read(&format!("{key}.dir"), &raw.dir),
             environment: self.environment(&format!("{key}.environment"), raw),
-            replicas: self.read_or(&format!("{key}.replicas"), &raw.replicas, 1),
+            replicas: self.replicas(&format!("{key}.replicas"), &raw.replicas, scaling.min),
             secrets: self.secrets(&format!("{key}.secrets"), raw),
             limits: self.limits(&format!("{key}.limits"), raw),
             watchdog: self.watchdog(key, raw),
@@ -190,6 +195,83 @@ impl Reader<'_> {
             memory: memory.map(|Memory(bytes)| bytes),
             cpu: cpu.map(|Cpu(millis)| millis),
         }
+    }
+
+    /// What the file says stands above what the labels say.
+    fn scaling(&mut self, key: &str, raw: &file::Function, labels: Scaling) -> Scaling {
+        let none = file::FunctionScale::default();
+        let scale = raw.scale.as_ref().unwrap_or(&none);
+        let at = |name: &str| format!("{key}.scale.{name}");
+        let concurrency = self.read(&format!("{key}.concurrency"), &raw.concurrency);
+        let zero = self.read_or(&at("zero"), &scale.zero, labels.zero.is_some());
+        let after = labels.zero.unwrap_or(ZERO_AFTER);
+        let after = self.read_or(&at("zero_duration"), &scale.zero_duration, after);
+        let scaling = Scaling {
+            min: self.replicas(&at("min"), &scale.min, labels.min),
+            max: self.replicas(&at("max"), &scale.max, labels.max),
+            factor: self.at_most(&at("factor"), &scale.factor, 100, labels.factor),
+            target: self.target(key, scale, labels.target),
+            zero: zero.then_some(after),
+            concurrency: concurrency.or(labels.concurrency),
+        };
+        if let (Some(max), true) = (&scale.max, scaling.max < scaling.min) {
+            let why = format!("is less than the minimum, which is {}", scaling.min);
+            self.refuse(max.origin, &at("max"), &why);
+        }
+        scaling
+    }
+
+    fn target(
+        &mut self,
+        key: &str,
+        scale: &file::FunctionScale,
+        labels: Option<Target>,
+    ) -> Option<Target> {
+        let at = |name: &str| format!("{key}.scale.{name}");
+        let default = labels.unwrap_or_default();
+        let measure = self.read(&at("type"), &scale.measure);
+        let load = self.read_or(&at("target"), &scale.target, Load(default.load));
+        let proportion = Proportion(default.proportion);
+        let proportion =
+            self.read_or(&at("target_proportion"), &scale.target_proportion, proportion);
+        let target = Target {
+            measure: measure.unwrap_or(default.measure),
+            load: load.0,
+            proportion: proportion.0,
+            window: self.read_or(&at("down_window"), &scale.down_window, default.window),
+        };
+        if let (Some(window), true) = (&scale.down_window, target.window > MAX_WINDOW) {
+            self.refuse(window.origin, &at("down_window"), "is longer than 5m");
+        }
+        let alone = [
+            ("target", scale.target.as_ref().map(|s| s.origin)),
+            (
+                "target_proportion",
+                scale.target_proportion.as_ref().map(|s| s.origin),
+            ),
+            ("down_window", scale.down_window.as_ref().map(|s| s.origin)),
+        ];
+        let typed = scale.measure.is_some() || labels.is_some();
+        for (name, origin) in alone {
+            if let (false, Some(origin)) = (typed, origin) {
+                let why = "has no effect without a `type`: rps, capacity or queue";
+                self.refuse(origin, &at(name), why);
+            }
+        }
+        typed.then_some(target)
+    }
+
+    fn replicas(&mut self, key: &str, raw: &Option<Scalar<u64>>, default: u64) -> u64 {
+        self.at_most(key, raw, MAX_REPLICAS, default)
+    }
+
+    fn at_most(&mut self, key: &str, raw: &Option<Scalar<u64>>, most: u64, default: u64) -> u64 {
+        let number = self.read_or(key, raw, default);
+        if let (Some(scalar), true) = (raw, number > most) {
+            self.refuse(scalar.origin, key, &format!("is more than {most}"));
+            return default;
+        }
+        number
     }
 
     fn watchdog(&mut self, key: &str, raw: &file::Function) -> Watchdog {
@@ -245,6 +327,7 @@ impl Reader<'_> {
                     .and_then(|e| Some(e.0.first()?.0.origin)),
             ),
             ("replicas", raw.replicas.as_ref().map(|s| s.origin)),
+            ("scale", raw.scale.as_ref().and_then(scale_origin)),
             (
                 "secrets",
                 raw.secrets.iter().flatten().next().map(|s| s.origin),
@@ -303,4 +386,19 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Where something of a scale is set.
+fn scale_origin(scale: &file::FunctionScale) -> Option<Origin> {
+    let numbers = [&scale.min, &scale.max, &scale.factor];
+    let numbers = numbers.into_iter().flatten().map(|s| s.origin);
+    let durations = [&scale.down_window, &scale.zero_duration];
+    let durations = durations.into_iter().flatten().map(|s| s.origin);
+    numbers
+        .chain(durations)
+        .chain(scale.measure.as_ref().map(|s| s.origin))
+        .chain(scale.target.as_ref().map(|s| s.origin))
+        .chain(scale.target_proportion.as_ref().map(|s| s.origin))
+        .chain(scale.zero.as_ref().map(|s| s.origin))
+        .next()
 }

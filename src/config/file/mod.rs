@@ -18,8 +18,11 @@ use serde::Deserialize;
 pub use scalar::{Entries, OneOrMany, Origin, Scalar};
 pub use yaml::parse;
 
-use super::value::{Cpu, HttpUrl, Memory, Network, ProviderWord, QueueWord, Size, Threads};
+use super::value::{
+    Cpu, HttpUrl, Load, Memory, Network, Proportion, ProviderWord, QueueWord, Size, Threads,
+};
 use super::{Isolation, LogFormat, LogOutput, Mode, Upstream};
+use crate::function::Measure;
 
 /// Configuration of the gateway. Durations are written `1m30s` or `250ms`, a bare number is
 /// seconds; sizes `10MiB`. Any value may hold `${NAME}`, `${NAME:-default}` or `${file:/path}`.
@@ -196,9 +199,9 @@ pub struct Scale {
     pub from_zero: Option<Scalar<bool>>,
     /// How a call waits for a function that is not ready.
     pub wait: Option<Wait>,
-    /// Replicas by load, for functions of this machine: more than five successful calls per second
-    /// add replicas, within the bounds of the labels `com.openfaas.scale.min` and `max` (1 and 20);
-    /// half a minute of quiet takes them away.
+    /// Replicas by load and by quiet, as the labels or the `scale` of each function say. Without a
+    /// type: more than five successful calls per second add replicas, half a minute of quiet takes
+    /// them away.
     pub autoscaler: Option<Autoscaler>,
     /// Prometheus that scrapes several gateways: what the others counted is added to the counts of
     /// calls. Default: none.
@@ -313,6 +316,8 @@ pub struct Function {
     pub timeouts: Option<FunctionTimeouts>,
     /// Calls one replica may have in flight; more wait in line. Default: no limit.
     pub concurrency: Option<Scalar<NonZeroUsize>>,
+    /// process: how many replicas it has when. What is left out is taken from its labels.
+    pub scale: Option<FunctionScale>,
     /// Labels, as a deployment through the API would set them.
     pub labels: Option<Entries<Scalar<String>>>,
     /// Annotations, as a deployment through the API would set them.
@@ -324,7 +329,7 @@ pub struct Function {
     pub dir: Option<Scalar<PathBuf>>,
     /// process: its whole environment beside `PATH`; values are never shown.
     pub environment: Option<Entries<Scalar<String>>>,
-    /// process: copies asked for. Default: 1.
+    /// process: copies asked for. Default: `scale.min`, which is 1.
     pub replicas: Option<Scalar<u64>>,
     /// process: names of secrets of its namespace that it may read.
     pub secrets: Option<Vec<Scalar<String>>>,
@@ -346,6 +351,39 @@ pub struct Function {
     /// process, mode http: path that answers 2xx once it is ready.
     /// Default: ready when it accepts connections.
     pub ready_path: Option<Scalar<String>>,
+}
+
+/// How many replicas a function has when; each key is a label's counterpart.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FunctionScale {
+    /// Replicas at least while it is awake; 0 deploys it asleep. Label `com.openfaas.scale.min`.
+    /// Default: 1.
+    pub min: Option<Scalar<u64>>,
+    /// Replicas at most. Label `com.openfaas.scale.max`. Default: 20.
+    pub max: Option<Scalar<u64>>,
+    /// Without a `type`: what more than five successful calls per second add, in hundredths of
+    /// `max`; 0 adds nothing. Label `com.openfaas.scale.factor`. Default: 20.
+    pub factor: Option<Scalar<u64>>,
+    /// What its load is measured by: `rps` calls begun per second, `capacity` calls in flight and
+    /// in line, `queue` calls in line and in the queue. Label `com.openfaas.scale.type`. Default:
+    /// none, the rule of `factor`.
+    #[serde(rename = "type")]
+    pub measure: Option<Scalar<Measure>>,
+    /// Load that one replica takes. Label `com.openfaas.scale.target`. Default: 50.
+    pub target: Option<Scalar<Load>>,
+    /// The part of `target` that is aimed at, above 0 and up to 1. Label
+    /// `com.openfaas.scale.target-proportion`. Default: 0.9.
+    pub target_proportion: Option<Scalar<Proportion>>,
+    /// Replicas are taken away when they were not needed for so long, at most `5m`. Label
+    /// `com.openfaas.scale.down.window`. Default: `1m`.
+    pub down_window: Option<Scalar<Duration>>,
+    /// Whether it is put to sleep when nobody calls it. Label `com.openfaas.scale.zero`. Default:
+    /// false.
+    pub zero: Option<Scalar<bool>>,
+    /// Time without calls after which it is. Label `com.openfaas.scale.zero-duration`. Default:
+    /// `15m`.
+    pub zero_duration: Option<Scalar<Duration>>,
 }
 
 /// What each replica of a function may use.

@@ -97,7 +97,7 @@ fn files_are_filled_in_everywhere_and_lose_their_line_break() {
     assert_eq!(config.server.threads.unwrap().get(), 9);
     assert_eq!(config.timeouts.read.as_secs(), 60);
     let function = config.functions.values().next().unwrap();
-    assert_eq!(function.concurrency.unwrap().get(), 9);
+    assert_eq!(function.scaling.concurrency.unwrap().get(), 9);
     let Place::Process(process) = &function.place else {
         panic!("not a process");
     };

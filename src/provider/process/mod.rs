@@ -43,7 +43,6 @@ mod watchdog;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,13 +70,11 @@ use crate::config;
 use crate::function::{FunctionName, Scaling, Usage};
 
 /// What is asked of the provider for one function.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
     /// The command and how it is run; also how many copies.
     pub process: config::Process,
-    /// Calls one copy may have in flight.
-    pub concurrency: Option<NonZeroUsize>,
-    /// What its labels say of its scaling; told to whoever asks, and not obeyed here.
+    /// What is said of its scaling; told to whoever asks, and not obeyed here.
     pub scaling: Scaling,
 }
 
@@ -102,13 +99,14 @@ pub struct Options {
 
 impl Options {
     /// The usual ones: sockets in `XDG_RUNTIME_DIR` or the folder for temporary files, this very
-    /// program as reaper and launcher, half a minute for calls in flight.
+    /// program as reaper and launcher, an hour for calls in flight: each has limits of its own, and
+    /// who works is not killed because fewer are needed.
     pub fn standard(isolation: config::Isolation, state_dir: &Path) -> io::Result<Self> {
         let program = std::env::current_exe()?;
         Ok(Self {
             runtime_parent: runtime_dir::default_parent(),
             reaper: Some(vec![program.into(), "reaper".into()]),
-            drain: Duration::from_secs(30),
+            drain: Duration::from_secs(3600),
             launcher: cfg!(target_os = "linux"),
             isolation,
             state_dir: state_dir.to_owned(),
@@ -223,7 +221,7 @@ impl Runner {
                 desired: desired.process.replicas,
                 available: 0,
                 scaling: desired.scaling,
-                concurrency: desired.concurrency.map(usize::from),
+                slots: 1,
                 problem: None,
             };
             (name.clone(), view)

@@ -248,16 +248,12 @@ impl Function {
             1.. if counted => desired,
             ready => ready as u64,
         };
-        // The one address of counted replicas has room for the calls of all of them.
-        let room = usize::try_from(if counted { desired.max(1) } else { 1 });
-        let room = room.unwrap_or(usize::MAX);
-        let concurrency = self.desired.concurrency;
         FunctionView {
             replicas,
             desired,
             available,
             scaling: self.desired.scaling,
-            concurrency: concurrency.map(|calls| calls.get().saturating_mul(room)),
+            slots: if counted { desired.max(1) } else { 1 },
             problem: self.problem(|condition| !condition.mishap),
         }
     }

@@ -20,9 +20,12 @@ pub(super) struct Look {
 impl Look {
     /// A function as it is shown.
     pub fn describe(&self, name: &FunctionName) -> Option<FunctionStatus> {
-        let seen = self.seen(name);
+        let seen = FunctionStatus {
+            replicas: self.state.replicas(name)?,
+            ..self.seen(name)
+        };
         match self.state.settings.declared.get(name) {
-            Some(function) => self.declared(name, function, seen),
+            Some(function) => declared(function, seen),
             None => Some(deployed(name, self.state.functions.get(name)?, seen)),
         }
     }
@@ -41,25 +44,18 @@ impl Look {
             ..FunctionStatus::default()
         }
     }
+}
 
-    fn declared(
-        &self,
-        name: &FunctionName,
-        function: &config::Function,
-        seen: FunctionStatus,
-    ) -> Option<FunctionStatus> {
-        let Place::Process(process) = &function.place else {
-            return None;
-        };
-        let scaled = self.state.scaled.get(name).copied();
-        Some(FunctionStatus {
-            env_process: process.command.join(" "),
-            replicas: scaled.unwrap_or(process.replicas),
-            labels: Some(function.labels.clone()),
-            annotations: Some(function.annotations.clone()),
-            ..seen
-        })
-    }
+fn declared(function: &config::Function, seen: FunctionStatus) -> Option<FunctionStatus> {
+    let Place::Process(process) = &function.place else {
+        return None;
+    };
+    Some(FunctionStatus {
+        env_process: process.command.join(" "),
+        labels: Some(function.labels.clone()),
+        annotations: Some(function.annotations.clone()),
+        ..seen
+    })
 }
 
 fn deployed(name: &FunctionName, record: &Record, seen: FunctionStatus) -> FunctionStatus {
@@ -70,7 +66,6 @@ fn deployed(name: &FunctionName, record: &Record, seen: FunctionStatus) -> Funct
     FunctionStatus {
         image: deployment.image.clone(),
         env_process: deployment.env_process.clone(),
-        replicas: record.replicas,
         labels: Some(labels),
         annotations: Some(deployment.annotations.clone().unwrap_or_default()),
         env_vars: deployment.env_vars.clone(),

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::StatusCode;
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
 
 use super::plan;
 use super::store::{Record, Store, StoreError, Stored};
@@ -57,6 +57,8 @@ struct Ground {
     state: ArcSwap<State>,
     // Held to put a state in force, never over an await or a write.
     putting: StdMutex<()>,
+    /// Told when a number of replicas is in force and not in the store.
+    unwritten: Notify,
 }
 
 /// The right to change something, until it is in force.
@@ -93,6 +95,7 @@ impl ProcessProvider {
             store,
             state: ArcSwap::from_pointee(state),
             putting: StdMutex::default(),
+            unwritten: Notify::new(),
         };
         Ok(Arc::new(Self {
             ground: Arc::new(ground),
@@ -199,10 +202,38 @@ impl ProcessProvider {
         let write = move |store: &Store| store.put_function(&key, &written);
         let key = name.clone();
         let change = move |state: &mut State| {
+            state.scaled.remove(&key);
             state.functions.insert(key, record);
         };
         self.commit(changing, "writing the function", write, change)
             .await
+    }
+
+    /// Writes the numbers of replicas that are in force and not in the store.
+    async fn write_scaled(&self) {
+        let names = self.state().unwritten();
+        for name in names {
+            let changing = self.changing().await;
+            let state = self.state();
+            // It may have been removed, or changed by its owner, meanwhile.
+            let (Some(record), Some(replicas)) =
+                (state.functions.get(&name), state.scaled.get(&name).copied())
+            else {
+                continue;
+            };
+            let mut record = Record::clone(record);
+            record.replicas = replicas;
+            let record = Arc::new(record);
+            let (key, written) = (name.clone(), Arc::clone(&record));
+            let write = move |store: &Store| store.put_function(&key, &written);
+            let change = move |state: &mut State| {
+                state.scaled.retain(|key, now| *key != name || *now != replicas);
+                state.functions.insert(name, record);
+            };
+            let what = "writing the replicas of a function";
+            // A failure is logged; the number is in force all the same, and written with the next.
+            let _ = self.commit(changing, what, write, change).await;
+        }
     }
 
     /// Waits until the runner has taken note of a function that is there or gone, so that the next
@@ -247,15 +278,47 @@ impl Provider for ProcessProvider {
             let before = &state.settings.declared;
             state.scaled.retain(|name, _| {
                 let place = |declared: &Declared| Some(declared.get(name)?.place.clone());
-                let new = place(&settings.declared);
-                new.is_some() && new == place(before)
+                match place(&settings.declared) {
+                    None => !before.contains_key(name),
+                    new => new == place(before),
+                }
             });
             state.settings = Arc::new(settings);
         });
     }
 
     async fn run(&self, stop: Stop) {
-        self.ground.runner.run(stop).await;
+        let keeping = async {
+            loop {
+                self.ground.unwritten.notified().await;
+                self.write_scaled().await;
+            }
+        };
+        tokio::select! {
+            () = self.ground.runner.run(stop) => {}
+            () = keeping => {}
+        }
+        self.write_scaled().await;
+    }
+
+    fn shows_changes(&self) -> bool {
+        true
+    }
+
+    async fn observe(&self, _: &FunctionName) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    async fn resize(&self, name: &FunctionName, replicas: u64) -> Result<(), ProviderError> {
+        if self.state().replicas(name).is_none() {
+            return Err(missing(name).into());
+        }
+        let replicas = replicas.min(MAX_REPLICAS);
+        self.ground.change(|state| {
+            state.scaled.insert(name.clone(), replicas);
+        });
+        self.ground.unwritten.notify_one();
+        Ok(())
     }
 
     async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError> {
@@ -322,7 +385,7 @@ impl Provider for ProcessProvider {
         let before = self.state().functions.get(&name).cloned();
         let before = before.ok_or_else(|| missing(&name))?;
         let record = Record {
-            replicas: scaling(&deployment).settle(Some(before.replicas)),
+            replicas: scaling(&deployment).settle(state.replicas(&name)),
             created_at: before.created_at.clone(),
             secrets_version: self.secrets_version(&deployment).await?,
             deployment,
@@ -346,6 +409,7 @@ impl Provider for ProcessProvider {
         let write = move |store: &Store| store.remove_function(&key);
         let change = move |state: &mut State| {
             state.functions.remove(&removed);
+            state.scaled.remove(&removed);
         };
         self.commit(changing, "removing the function", write, change)
             .await?;

@@ -17,7 +17,8 @@ pub(super) struct State {
     pub functions: BTreeMap<FunctionName, Arc<Record>>,
     /// Namespaces made through the API.
     pub namespaces: BTreeMap<String, Namespace>,
-    /// Replicas of declared functions, where somebody scaled them.
+    /// Replicas of functions where they differ from what the file or the record says: somebody
+    /// scaled a declared function, or the record is still to be written.
     pub scaled: BTreeMap<FunctionName, u64>,
 }
 
@@ -56,7 +57,7 @@ impl State {
         let mut desired: BTreeMap<_, _> = self
             .functions
             .iter()
-            .map(|(name, record)| (name.clone(), self.desired_of(record)))
+            .map(|(name, record)| (name.clone(), self.desired_of(name, record)))
             .collect();
         for (name, function) in &self.settings.declared {
             if let Place::Process(process) = &function.place {
@@ -64,30 +65,42 @@ impl State {
                 if let Some(replicas) = self.scaled.get(name) {
                     process.replicas = *replicas;
                 }
-                let concurrency = function.concurrency;
-                desired.insert(
-                    name.clone(),
-                    Desired {
-                        process,
-                        concurrency,
-                        scaling: Scaling::of(&function.labels),
-                    },
-                );
+                let scaling = function.scaling;
+                desired.insert(name.clone(), Desired { process, scaling });
             }
         }
         desired
     }
 
-    fn desired_of(&self, record: &Record) -> Desired {
+    /// Replicas of a function that the API knows: as somebody decided last, written or not.
+    pub fn replicas(&self, name: &FunctionName) -> Option<u64> {
+        let scaled = self.scaled.get(name).copied();
+        let declared = self.settings.declared.get(name);
+        match declared.map(|function| &function.place) {
+            Some(Place::Process(process)) => Some(scaled.unwrap_or(process.replicas)),
+            Some(Place::Upstream(_)) => None,
+            None => Some(scaled.unwrap_or(self.functions.get(name)?.replicas)),
+        }
+    }
+
+    /// Functions of the store whose number of replicas is another one than in the store.
+    pub fn unwritten(&self) -> Vec<FunctionName> {
+        let scaled = self.scaled.keys();
+        scaled
+            .filter(|name| !self.settings.declared.contains_key(name))
+            .cloned()
+            .collect()
+    }
+
+    fn desired_of(&self, name: &FunctionName, record: &Record) -> Desired {
         let planned = plan::process(&record.deployment, &self.settings.images);
         // Its image was mapped when it was deployed, and is no longer: without a command it does not
         // start, and its status says why.
         let mut process = planned.unwrap_or_else(|_| plan::nothing());
-        process.replicas = record.replicas;
+        process.replicas = self.scaled.get(name).copied().unwrap_or(record.replicas);
         process.secrets.version = record.secrets_version;
         Desired {
             process,
-            concurrency: None,
             scaling: scaling(&record.deployment),
         }
     }

@@ -71,7 +71,6 @@ impl Running {
     fn declare(&self, process: Process) {
         let desired = Desired {
             process,
-            concurrency: None,
             scaling: Default::default(),
         };
         self.provider.declare([(name(), desired)].into());

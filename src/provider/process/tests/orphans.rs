@@ -35,7 +35,6 @@ async fn be_a_gateway() {
     let script = script.replace("FILE", file.to_str().unwrap());
     let desired = |process| Desired {
         process,
-        concurrency: None,
         scaling: Default::default(),
     };
     let other = FunctionName::new("other", "test").unwrap();

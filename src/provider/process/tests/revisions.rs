@@ -130,17 +130,13 @@ async fn classic_replicas_are_counted_and_share_one_address() {
             replicas,
             ..classic(&["cat"])
         };
-        let concurrency = NonZeroUsize::new(2);
-        let desired = Desired {
-            process,
-            concurrency,
-            scaling: Default::default(),
-        };
+        let scaling = Scaling::default();
+        let desired = Desired { process, scaling };
         running.provider.declare([(name(), desired)].into());
     };
     declare(3);
     let view = running.view(|view| view.available == 3).await;
-    assert_eq!((view.replicas.len(), view.concurrency), (1, Some(6)));
+    assert_eq!((view.replicas.len(), view.slots), (1, 3));
     declare(0);
     let view = running.view(|view| view.desired == 0).await;
     assert_eq!((view.replicas.len(), view.available), (0, 0));
@@ -224,7 +220,6 @@ async fn what_is_declared_is_there_before_anything_runs() {
     .unwrap();
     let desired = Desired {
         process: classic(&["cat"]),
-        concurrency: None,
         scaling: Default::default(),
     };
     runner.declare([(name(), desired)].into());
