@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::api::Operation;
 use crate::error::Cause;
@@ -65,7 +66,7 @@ pub fn all() -> [Operation<Arc<Gateway>>; 1] {
 }
 
 async fn alert(State(gateway): State<Arc<Gateway>>, request: Request<Message>) -> Response {
-    let Ok(message) = request.read() else {
+    let Some(message) = read(&request) else {
         let words = "Unable to parse alert, bad format.";
         return text(StatusCode::BAD_REQUEST, words.to_owned());
     };
@@ -94,6 +95,12 @@ async fn alert(State(gateway): State<Arc<Gateway>>, request: Request<Message>) -
         StatusCode::OK
     };
     text(status, failed)
+}
+
+/// The message; a list in its place is none, though it could be read as one.
+fn read(request: &Request<Message>) -> Option<Message> {
+    let object: Map<String, Value> = serde_json::from_slice(request.body()).ok()?;
+    serde_json::from_value(Value::Object(object)).ok()
 }
 
 fn is_missing(error: &ProviderError) -> bool {

@@ -127,7 +127,10 @@ fn says(function: &Function, follows: bool) -> String {
         "scale.autoscaler is off: only alerts and requests to the API change the number".to_owned()
     };
     match scaling.zero {
-        Some(after) => format!("{load}; asleep after {} without calls", format_duration(after)),
+        Some(after) => format!(
+            "{load}; asleep after {} without calls",
+            format_duration(after)
+        ),
         None => load,
     }
 }

@@ -237,10 +237,7 @@ mod tests {
 
     #[test]
     fn a_type_sets_a_target_with_defaults() {
-        assert_eq!(
-            of(&[("scale.type", "rps")]).target,
-            Some(Target::default())
-        );
+        assert_eq!(of(&[("scale.type", "rps")]).target, Some(Target::default()));
         let target = of(&[
             ("scale.type", "capacity"),
             ("scale.target", "2.5"),
@@ -279,7 +276,10 @@ mod tests {
         assert_eq!(of(&[("scale.min", "2")]).settle(Some(5)), 5);
         assert_eq!(of(&[("scale.max", "3")]).settle(Some(5)), 3);
         assert_eq!(of(&[("scale.min", "2")]).settle(Some(0)), 2);
-        assert_eq!(of(&[("scale.min", "8"), ("scale.max", "3")]).settle(Some(1)), 8);
+        assert_eq!(
+            of(&[("scale.min", "8"), ("scale.max", "3")]).settle(Some(1)),
+            8
+        );
         assert_eq!(of(&[("scale.zero", "true")]).settle(Some(0)), 0);
     }
 

@@ -243,7 +243,13 @@ impl Making<'_> {
                     .get(name)
                     .map_or_else(Found::default, provided),
             };
-            self.add(name, found, PathRule::Trimmed, function.timeouts, function.scaling);
+            self.add(
+                name,
+                found,
+                PathRule::Trimmed,
+                function.timeouts,
+                function.scaling,
+            );
         }
     }
 
@@ -257,12 +263,13 @@ impl Making<'_> {
             let (found, path) = match &config.provider {
                 Provider::Process(_) => (provided(function), PathRule::Trimmed),
                 Provider::Remote(remote) => {
-                    let (found, path) = self.remote(remote, name, &called_as(name, remote));
-                    // Until it has a replica its calls wait, and wake it.
                     let callable = function.desired > 0 && function.available > 0;
-                    match callable || !config.scale.from_zero {
-                        true => (found, path),
-                        false => (Found::default(), path),
+                    if callable || !config.scale.from_zero {
+                        self.remote(remote, name, &called_as(name, remote))
+                    } else {
+                        // Its calls wait, and wake it. The next replica is a new one: this one may
+                        // have been closed when it was put to sleep.
+                        (Found::default(), PathRule::of(remote))
                     }
                 }
             };
@@ -297,20 +304,15 @@ impl Making<'_> {
         name: &FunctionName,
         called: &str,
     ) -> (Found, PathRule) {
-        match &remote.direct {
-            None => {
-                let provider = provider_upstream(remote);
-                (self.upstreams(name, &[provider]), PathRule::Whole)
-            }
-            Some(direct) => {
-                let upstream = Upstream {
-                    host: direct_host(direct, &remote.namespace, called),
-                    port: DIRECT_PORT,
-                    base_path: String::new(),
-                };
-                (self.upstreams(name, &[upstream]), PathRule::Trimmed)
-            }
-        }
+        let upstream = match &remote.direct {
+            None => provider_upstream(remote),
+            Some(direct) => Upstream {
+                host: direct_host(direct, &remote.namespace, called),
+                port: DIRECT_PORT,
+                base_path: String::new(),
+            },
+        };
+        (self.upstreams(name, &[upstream]), PathRule::of(remote))
     }
 
     fn fallback(&mut self) -> Option<Arc<Function>> {
@@ -364,7 +366,9 @@ impl Making<'_> {
                 }
                 Some(Resolution::Addresses(addresses)) => {
                     for address in addresses {
-                        found.replicas.push(self.replica(function, address, upstream));
+                        found
+                            .replicas
+                            .push(self.replica(function, address, upstream));
                     }
                 }
             }
@@ -404,6 +408,16 @@ impl Making<'_> {
             })
         });
         Arc::clone(replica)
+    }
+}
+
+impl PathRule {
+    /// What functions of a remote provider see.
+    fn of(remote: &RemoteProvider) -> Self {
+        match remote.direct {
+            None => Self::Whole,
+            Some(_) => Self::Trimmed,
+        }
     }
 }
 

@@ -27,8 +27,8 @@ use crate::config::{self, Config, RemoteProvider};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
 use crate::function::{
-    Deployment, FunctionName, FunctionStatus, NameError, Namespace, ProviderInfo, Removal, ScaleRequest,
-    Scaling, Secret, SecretName,
+    Deployment, FunctionName, FunctionStatus, NameError, Namespace, ProviderInfo, Removal,
+    ScaleRequest, Scaling, Secret, SecretName,
 };
 use crate::metrics::Metrics;
 
@@ -220,11 +220,13 @@ impl Remote {
                 _ => true,
             };
             if modified {
-                let view = Arc::make_mut(view);
+                // A new one in any case: others tell views apart by their address.
+                let mut changed = BTreeMap::clone(view);
                 match seen {
-                    Some(seen) => view.insert(name.clone(), seen),
-                    None => view.remove(name),
+                    Some(seen) => changed.insert(name.clone(), seen),
+                    None => changed.remove(name),
                 };
+                *view = Arc::new(changed);
             }
             modified
         });
@@ -455,7 +457,11 @@ impl Provider for Remote {
             replicas,
         };
         let body = Request::of(&request).body().clone();
-        let path = format!("/system/scale-function/{}{}", name.name(), in_namespace(name));
+        let path = format!(
+            "/system/scale-function/{}{}",
+            name.name(),
+            in_namespace(name)
+        );
         let url = self.settings.load().remote.url.clone();
         let answer = self
             .whole(&url, Method::POST, &path, body, POLL_TIMEOUT)

@@ -624,7 +624,9 @@ fn without_port(host: &str) -> &str {
 /// 4.8) and a health check (users.md section 5) only ask.
 fn may_wake(request: &RequestHeader) -> bool {
     let path = request.uri.path();
-    let asks = ["/_/health", "/_/ready"].iter().any(|end| path.ends_with(end));
+    let asks = ["/_/health", "/_/ready"]
+        .iter()
+        .any(|end| path.ends_with(end));
     request.method != Method::OPTIONS && !asks
 }
 

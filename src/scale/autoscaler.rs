@@ -126,9 +126,7 @@ impl Watched {
             waiting: numbers.waiting,
         });
         let open = numbers.in_flight + numbers.waiting;
-        let idle = self
-            .idle
-            .look(now, self.begun, open, numbers.replicas);
+        let idle = self.idle.look(now, self.begun, open, numbers.replicas);
         let target = function.scaling.target;
         Numbers {
             calls_per_second: self.window.rate(LONG, |sample| sample.begun),

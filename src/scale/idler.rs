@@ -57,7 +57,9 @@ fn close_all(function: &Function) -> Option<Vec<&Arc<Replica>>> {
     let mut closed = Vec::with_capacity(function.replicas.len());
     for replica in &function.replicas {
         if !replica.retire() {
-            closed.iter().for_each(|replica: &&Arc<Replica>| replica.reopen());
+            closed
+                .iter()
+                .for_each(|replica: &&Arc<Replica>| replica.reopen());
             return None;
         }
         closed.push(replica);

@@ -146,7 +146,9 @@ impl Journal {
     /// What a function did when it was last looked at.
     pub fn numbers(&self, function: &FunctionName) -> Numbers {
         let pages = self.pages();
-        pages.get(function).map_or_else(Numbers::default, |page| page.numbers)
+        pages
+            .get(function)
+            .map_or_else(Numbers::default, |page| page.numbers)
     }
 
     /// The last decisions, the newest first.

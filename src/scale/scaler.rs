@@ -130,7 +130,8 @@ impl Scaler {
             return Ok(());
         }
         let inputs = self.journal.numbers(&function);
-        self.resize(&function, current, wanted, reason, inputs).await
+        self.resize(&function, current, wanted, reason, inputs)
+            .await
     }
 
     fn note_alert(&self, function: &FunctionName) {

@@ -183,6 +183,9 @@ mod tests {
             window.look(sample(second, 0, second));
         }
         assert_eq!(window.mean(SHORT, |sample| sample.in_flight), 7.0);
-        assert_eq!(Window::default().mean(SHORT, |sample| sample.in_flight), 0.0);
+        assert_eq!(
+            Window::default().mean(SHORT, |sample| sample.in_flight),
+            0.0
+        );
     }
 }

@@ -232,8 +232,11 @@ impl Reader<'_> {
         let measure = self.read(&at("type"), &scale.measure);
         let load = self.read_or(&at("target"), &scale.target, Load(default.load));
         let proportion = Proportion(default.proportion);
-        let proportion =
-            self.read_or(&at("target_proportion"), &scale.target_proportion, proportion);
+        let proportion = self.read_or(
+            &at("target_proportion"),
+            &scale.target_proportion,
+            proportion,
+        );
         let target = Target {
             measure: measure.unwrap_or(default.measure),
             load: load.0,

@@ -139,8 +139,7 @@ mod tests {
 
     #[test]
     fn a_load_that_comes_and_goes_does_not_flap() {
-        let on_off = |second: usize| if second / 8 % 2 == 0 { 80.0 } else { 5.0 };
-        let loads: Vec<f64> = (0..300).map(on_off).collect();
+        let loads = [[80.0; 8], [5.0; 8]].concat().repeat(20);
         let replicas = replay(&loads, bounds(1, 20), target(10.0, 1.0));
         assert!(replicas.iter().all(|count| *count == 8), "{replicas:?}");
     }

@@ -113,7 +113,9 @@ fn simulate(loads: &[f64], mut rule: Rule, scaling: Scaling) -> Vec<Second> {
 fn noise() -> impl FnMut() -> f64 {
     let mut state = 20_190_724_u64;
     move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 33) as f64 / f64::from(u32::MAX >> 1)
     }
 }
@@ -124,22 +126,54 @@ fn loads() -> Vec<(&'static str, Vec<f64>)> {
     let mut random = noise();
     let mut other = noise();
     vec![
-        ("step", of(&mut |t| if (60.0..180.0).contains(&t) { 100.0 } else { 2.0 })),
+        (
+            "step",
+            of(&mut |t| {
+                if (60.0..180.0).contains(&t) {
+                    100.0
+                } else {
+                    2.0
+                }
+            }),
+        ),
         ("ramp", of(&mut |t| if t < 200.0 { t / 2.0 } else { 2.0 })),
-        ("spike", of(&mut |t| if (100.0..102.0).contains(&t) { 150.0 } else { 8.0 })),
+        (
+            "spike",
+            of(&mut |t| {
+                if (100.0..102.0).contains(&t) {
+                    150.0
+                } else {
+                    8.0
+                }
+            }),
+        ),
         ("noise", of(&mut |_| 40.0 + 30.0 * random())),
-        ("on-off", of(&mut |t| if (t / 15.0) as u64 % 2 == 0 { 80.0 } else { 0.0 })),
+        (
+            "on-off",
+            of(&mut |t| {
+                if t % 30.0 < 15.0 { 80.0 } else { 0.0 }
+            }),
+        ),
         // The shape of a day at a shop: a slow swell, busy evenings, noise on top.
-        ("day", of(&mut |t| {
-            let swell = 30.0 - 25.0 * (t / 300.0 * std::f64::consts::TAU).cos();
-            let evening = if (190.0..240.0).contains(&t) { 35.0 } else { 0.0 };
-            (swell + evening) * (0.8 + 0.4 * other())
-        })),
+        (
+            "day",
+            of(&mut |t| {
+                let swell = 30.0 - 25.0 * (t / 300.0 * std::f64::consts::TAU).cos();
+                let evening = if (190.0..240.0).contains(&t) {
+                    35.0
+                } else {
+                    0.0
+                };
+                (swell + evening) * (0.8 + 0.4 * other())
+            }),
+        ),
     ]
 }
 
-fn rules() -> Vec<(&'static str, fn() -> Rule)> {
-    vec![
+type MakeRule = fn() -> Rule;
+
+fn rules() -> [(&'static str, MakeRule); 4] {
+    [
         ("classic", || Rule::Classic(Classic::default())),
         ("rps", || Rule::follow(Measure::Rps, 10.0)),
         ("capacity", || Rule::follow(Measure::Capacity, 2.0)),
@@ -166,7 +200,7 @@ fn turns(trace: &[Second]) -> usize {
     steps.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
 
-fn trace(load: &str, rule: fn() -> Rule) -> Vec<Second> {
+fn trace(load: &str, rule: MakeRule) -> Vec<Second> {
     let loads = loads();
     let (_, load) = loads.iter().find(|(name, _)| *name == load).unwrap();
     simulate(load, rule(), BOUNDS)
@@ -188,7 +222,11 @@ fn a_step_is_followed_within_seconds_and_given_back_after_the_window() {
         // some more may be asked for to work off what came before they were there.
         let most = trace[75].replicas;
         assert!((12..=14).contains(&most), "{:?}", trace[75]);
-        assert!(trace[60..75].windows(2).all(|pair| pair[0].replicas <= pair[1].replicas));
+        assert!(
+            trace[60..75]
+                .windows(2)
+                .all(|pair| pair[0].replicas <= pair[1].replicas)
+        );
         assert_eq!(trace[179].waiting, 0.0);
         assert_eq!(trace[235].replicas, most);
         assert_eq!(trace[255].replicas, 1);
@@ -200,7 +238,11 @@ fn a_step_is_followed_within_seconds_and_given_back_after_the_window() {
 fn a_ramp_is_followed_without_a_step_back() {
     for rule in [rps, capacity] {
         let trace = trace("ramp", rule);
-        assert!(trace[..200].windows(2).all(|pair| pair[0].replicas <= pair[1].replicas));
+        assert!(
+            trace[..200]
+                .windows(2)
+                .all(|pair| pair[0].replicas <= pair[1].replicas)
+        );
         // Never a second behind what comes: the headroom covers the start of new replicas.
         assert!(trace.iter().all(|second| second.waiting < 1.0));
         assert_eq!(turns(&trace), 1);
@@ -212,7 +254,10 @@ fn a_spike_is_answered_once_and_not_overdone() {
     let trace = trace("spike", rps);
     let most = trace.iter().map(|second| second.replicas).max();
     // 2 s of 150 are 60 per second over the five that count, and what waits counts as well.
-    assert!(most.is_some_and(|most| (5..=17).contains(&most)), "{most:?}");
+    assert!(
+        most.is_some_and(|most| (5..=17).contains(&most)),
+        "{most:?}"
+    );
     assert_eq!(turns(&trace), 1);
 }
 
@@ -234,7 +279,9 @@ fn a_load_that_comes_and_goes_within_the_window_keeps_its_replicas() {
     for rule in [rps, capacity] {
         // The first rush finds one replica, and a few more are asked for than the later ones need.
         let trace = &trace("on-off", rule)[90..];
-        let steady = trace.windows(2).all(|pair| pair[0].replicas == pair[1].replicas);
+        let steady = trace
+            .windows(2)
+            .all(|pair| pair[0].replicas == pair[1].replicas);
         assert!(steady, "{trace:?}");
     }
 }
@@ -270,7 +317,10 @@ fn the_pictures_show_what_the_rules_do() {
         }
     }
     let hint = "if they are as they should be: cp target/images/scaling-*.svg docs/images/";
-    assert!(different.is_empty(), "{different:?} are other ones now; {hint}");
+    assert!(
+        different.is_empty(),
+        "{different:?} are other ones now; {hint}"
+    );
 }
 
 const WIDTH: f64 = 380.0;
@@ -318,7 +368,11 @@ fn panel(svg: &mut String, title: &str, trace: &[Second], (x, y): (f64, f64)) {
     let bottom = y + HEIGHT;
     let across = |second: usize| x + second as f64 / trace.len() as f64 * WIDTH;
     let up = |value: f64, top: f64| bottom - value / top * HEIGHT;
-    let _ = writeln!(svg, "<text class=\"title\" x=\"{x}\" y=\"{}\">{title}</text>", y - 8.0);
+    let _ = writeln!(
+        svg,
+        "<text class=\"title\" x=\"{x}\" y=\"{}\">{title}</text>",
+        y - 8.0
+    );
     let steps_of = |value: &dyn Fn(&Second) -> f64, top: f64| {
         let mut path = String::new();
         let mut before = None;

@@ -2,6 +2,7 @@
 
 mod body;
 mod classic;
+mod concurrency;
 mod direct;
 mod from_zero;
 mod h2c;
@@ -17,4 +18,5 @@ mod status;
 mod stream;
 mod streaming_mode;
 mod timeouts;
+mod to_zero;
 mod upgrade;

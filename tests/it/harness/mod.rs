@@ -26,7 +26,7 @@ pub use process::{alive, descendants, kill};
 pub use prometheus::Prometheus;
 pub use provider::Provider;
 pub use served::{command as served, saying};
-pub use upstream::{Upstream, full_backlog, unused_port};
+pub use upstream::{Recorded, Upstream, full_backlog, unused_port};
 pub use valve::Valve;
 pub use wire::is_gone;
 

@@ -5,7 +5,9 @@ use std::env;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::eventually;
 use super::upstream::{Exchange, Upstream};
@@ -50,6 +52,18 @@ fn answer(exchange: &mut Exchange) {
         "/ready" => {
             let ready = env::var("READY_WHEN").map_or(true, |file| Path::new(&file).exists());
             exchange.reply(if ready { 200 } else { 503 }, &[], "");
+        }
+        "/slow" => {
+            thread::sleep(Duration::from_millis(200));
+            exchange.reply(200, &[], "");
+        }
+        "/alone" => {
+            static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
+            let alone = AT_ONCE.fetch_add(1, Ordering::SeqCst) == 0;
+            thread::sleep(Duration::from_millis(20));
+            AT_ONCE.fetch_sub(1, Ordering::SeqCst);
+            let pid = std::process::id().to_string();
+            exchange.reply(if alone { 200 } else { 429 }, &[], pid);
         }
         "/hold" => {
             wait_for_file(Some(exchange.request.header("X-Until").to_owned()));

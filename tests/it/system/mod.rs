@@ -1,5 +1,6 @@
 //! `/system/*`: the API.
 
+mod alert;
 mod auth;
 mod auth_proxy;
 mod browser;
@@ -13,4 +14,5 @@ mod logs;
 mod namespaces;
 mod openapi;
 mod scale;
+mod scaling;
 mod secrets;

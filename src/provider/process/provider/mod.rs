@@ -227,7 +227,9 @@ impl ProcessProvider {
             let (key, written) = (name.clone(), Arc::clone(&record));
             let write = move |store: &Store| store.put_function(&key, &written);
             let change = move |state: &mut State| {
-                state.scaled.retain(|key, now| *key != name || *now != replicas);
+                state
+                    .scaled
+                    .retain(|key, now| *key != name || *now != replicas);
                 state.functions.insert(name, record);
             };
             let what = "writing the replicas of a function";
