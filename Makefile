@@ -48,12 +48,14 @@ bench: bench-micro bench-load ## every benchmark
 bench-micro: setup ## micro benchmarks of routing and header work
 	$(CARGO) bench --locked --bench '*'
 
-bench-load: load-tools build ## load against nginx, classic calls, reloads and updates under load
+bench-load: load-tools build ## load against nginx, classic calls, changes under load, scaling from zero
 	benches/load/run compare
 	benches/load/run classic
 	benches/load/run reloads
 	benches/load/run updates
 	benches/load/run listing
+	benches/load/run herd
+	benches/load/run coldstart
 
 advisories: setup tools ## known holes in dependencies; downloads the RustSec advisory database
 	@echo "this needs the RustSec advisory database, which is fetched from GitHub"
@@ -75,7 +77,7 @@ $(API_VENV): tests/api/requirements.txt
 
 # Debian's nginx starts a service on port 80 once it is installed; the bench does not touch it.
 load-tools:
-	@.ci/need wrk=wrk nginx=nginx-light
+	@.ci/need wrk=wrk nginx=nginx-light python3=python3
 
 setup:
 	@.ci/need cargo cmake=cmake cc=gcc+libc6-dev
