@@ -78,7 +78,7 @@ def herd(gateway, arguments):
     if arguments.command:
         gateway.deploy(COLD, arguments.command, "http")
     gateway.scale_to_zero(COLD)
-    scaled = scale_calls(gateway, arguments.provider)
+    asked = questions(gateway, arguments.provider)
     before, files = settled(pid), open_files(pid)
 
     start = time.monotonic()
@@ -91,11 +91,11 @@ def herd(gateway, arguments):
     at_once, held = hold(crowd, calls, gateway, pid)
     while crowd.waiting:
         crowd.collect()
-    scaled = scale_calls(gateway, arguments.provider) - scaled
+    asked = questions(gateway, arguments.provider) - asked
 
     report("connections", f"open after {ms(connected)}, calls sent within {ms(crowd.sent)}")
     report("answers", ", ".join(f"{n} times {status}" for status, n in crowd.statuses().items()))
-    report("scale calls", scaled)
+    report("provider asked", ", ".join(f"{n} {what}" for what, n in asked.items()) or "nothing")
     report("calls", f"first answer after {ms(min(crowd.times()))}, {spread(crowd.times())}")
     report("held at once", at_once)
     require(at_once == calls, f"only {at_once} of {calls} calls were held at once")
@@ -103,6 +103,7 @@ def herd(gateway, arguments):
     whole, beyond = kib((held - before) / calls), kib((held - idle) / calls)
     report("per held call", f"{whole}, {beyond} of it beyond an idle connection")
     require(crowd.statuses() == {"200": calls}, "not every call was answered 200")
+    scaled = asked["scale calls"]
     require(scaled == 1, f"{scaled} scale calls for one wake-up")
 
 
@@ -178,8 +179,9 @@ def connect(port, number):
     return list(sockets.values())
 
 
-def scale_calls(gateway, provider):
-    return counts(provider)["scale calls"] if provider else gateway.woken(COLD)
+def questions(gateway, provider):
+    """What the provider has been asked so far; of one inside the gateway we only see it scale."""
+    return counts(provider) if provider else collections.Counter({"scale calls": gateway.woken(COLD)})
 
 
 def settled(pid):
@@ -241,7 +243,7 @@ def timed_call(port, path):
     start = time.monotonic()
     status, body = request(port, "POST", path, b"you")
     seconds = time.monotonic() - start
-    require(status == 200, f"a cold call was answered {status}: {body.decode()}")
+    require(status == 200, f"a cold call was answered {status}: {body.decode().strip()}")
     return seconds
 
 
@@ -321,7 +323,7 @@ class Gateway:
     def api(self, method, path, body=None):
         body = json.dumps(body).encode() if body else None
         status, answer = request(self.listen, method, path, body)
-        require(status < 300, f"{method} {path} was answered {status}: {answer.decode()}")
+        require(status < 300, f"{method} {path} was answered {status}: {answer.decode().strip()}")
         return json.loads(answer) if method == "GET" else None
 
 
