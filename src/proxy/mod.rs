@@ -27,7 +27,7 @@ use crate::config::{LogFormat, PathPattern};
 use crate::error::{Failure, REASON_HEADER};
 use crate::functions::{Function, Lease, PathRule};
 use crate::gateway::Gateway;
-use crate::scale;
+use crate::scale::{self, Wish};
 
 use admin_bridge::{AdminBridge, Answer};
 use context::{Call, Target};
@@ -361,9 +361,6 @@ impl Proxy {
         };
         call.lease = match function.try_lease(None) {
             Some(lease) => Some(lease),
-            None if function.asleep() && !may_wake(session.req_header()) => {
-                return Err(Failure::Asleep);
-            }
             None => Some(self.wait(session, call, &function).await?),
         };
         call.count_on(&function.live);
@@ -381,7 +378,12 @@ impl Proxy {
         let Gateway {
             registry, waker, ..
         } = &*self.gateway;
-        let waiting = scale::acquire(registry, waker, function, None, &snapshot.config.scale);
+        let wish = Wish {
+            scale: &snapshot.config.scale,
+            wakes: may_wake(session.req_header()),
+            avoid: None,
+        };
+        let waiting = scale::acquire(registry, waker, function, &wish);
         let downstream = session.as_downstream_mut();
         let acquired = if downstream.is_body_empty() {
             tokio::select! {
@@ -433,8 +435,12 @@ impl Proxy {
         let Gateway {
             registry, waker, ..
         } = &*self.gateway;
-        let scale = &call.snapshot.config.scale;
-        let acquired = scale::acquire(registry, waker, function, refused.as_ref(), scale).await?;
+        let wish = Wish {
+            scale: &call.snapshot.config.scale,
+            wakes: true,
+            avoid: refused.as_ref(),
+        };
+        let acquired = scale::acquire(registry, waker, function, &wish).await?;
         Ok(acquired.lease)
     }
 

@@ -33,6 +33,17 @@ use crate::provider::Replica;
 /// Time after which who waits for a function that has no replica asks for one once more.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
+/// What is waited for, and how.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    /// How long, and in which line.
+    pub scale: &'a Scale,
+    /// Whether a function that is asleep is woken for it.
+    pub wakes: bool,
+    /// A replica that has just refused the call.
+    pub avoid: Option<&'a Arc<Replica>>,
+}
+
 /// What a wait has led to.
 pub struct Acquired {
     /// The place.
@@ -41,8 +52,7 @@ pub struct Acquired {
     pub cold: bool,
 }
 
-/// Waits for a place on `function` and a replica to use it on, as long and in a line as long as
-/// `scale` says. A function that is asleep is woken.
+/// Waits for a place on `function` and a replica to use it on. A function that is asleep is woken.
 ///
 /// Call [`Function::try_lease`] first: it needs no await. A caller that goes away just drops the
 /// future and leaves the line.
@@ -50,15 +60,19 @@ pub struct Acquired {
 /// # Errors
 ///
 /// The function's own [`Problem`](crate::functions::Problem) when it is known that it cannot be called,
-/// [`Failure::NoFunction`] when it was deleted meanwhile, [`Failure::LineFull`] and
-/// [`Failure::WaitTimeout`] when the wait is over.
+/// [`Failure::NoFunction`] when it was deleted meanwhile, [`Failure::Asleep`] when nobody is to wake
+/// it, [`Failure::LineFull`] and [`Failure::WaitTimeout`] when the wait is over.
 pub async fn acquire(
     registry: &Registry,
     waker: &Waker,
     function: &Arc<Function>,
-    avoid: Option<&Arc<Replica>>,
-    scale: &Scale,
+    wish: &Wish<'_>,
 ) -> Result<Acquired, Failure> {
+    let Wish {
+        scale,
+        wakes,
+        avoid,
+    } = *wish;
     let wait = scale.wait;
     let live = &function.live;
     let Some(place_in_line) = live.gate.join(wait.line) else {
@@ -87,6 +101,9 @@ pub async fn acquire(
             }
             if newest.asleep() && !scale.from_zero {
                 return Err(Failure::NotReady);
+            }
+            if newest.asleep() && !wakes {
+                return Err(Failure::Asleep);
             }
             if newest.desired.is_some() {
                 waker.rouse(newest);

@@ -15,7 +15,8 @@ use crate::functions::{Function, Snapshot};
 
 /// Wishes in line; who finds the line full asks again in a moment.
 const WISHES: usize = 1024;
-/// Bounds of the time between two looks at a provider that does not tell by itself.
+/// Bounds of the time between two looks at a provider that does not tell by itself: within them a
+/// twentieth of what the start has taken so far.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(25));
 /// Time between two looks at a provider that does, in case that something was missed.
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
@@ -94,7 +95,8 @@ async fn fulfil(scaler: Arc<Scaler>, function: Arc<Function>) {
 async fn rouse(scaler: &Scaler, function: &Function) {
     // Who is just put to sleep is not disturbed.
     let _resting = function.live.resting.lock().await;
-    let (mut pause, mut stumble) = (LOOK.0, STUMBLE.0);
+    let begun = Instant::now();
+    let mut stumble = STUMBLE.0;
     let mut woken: Option<Instant> = None;
     loop {
         let looked = look(scaler, function, stumble == STUMBLE.0).await;
@@ -104,7 +106,6 @@ async fn rouse(scaler: &Scaler, function: &Function) {
             (true, Need::Replica(function)) if again => {
                 let done = wake(scaler, &function).await;
                 woken = done.then(Instant::now);
-                pause = LOOK.0;
                 done
             }
             (looked, _) => looked,
@@ -118,8 +119,7 @@ async fn rouse(scaler: &Scaler, function: &Function) {
         let limit = if scaler.provider().shows_changes() {
             LOOK_ANYWAY
         } else {
-            let next = (pause * 5 / 4).min(LOOK.1);
-            std::mem::replace(&mut pause, next)
+            (begun.elapsed() / 20).clamp(LOOK.0, LOOK.1)
         };
         let settled = |snapshot: &Snapshot| {
             let function = snapshot.function(&function.key);

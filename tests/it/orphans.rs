@@ -33,6 +33,31 @@ fn killing_the_gateway_ends_long_lived_functions_and_their_children() {
 }
 
 #[test]
+fn a_child_that_left_its_group_and_a_killed_reaper_change_nothing() {
+    let mut gateway = Gateway::start(&format!(
+        "functions:\n  fig: {{ process: \"{}\", mode: http }}\n",
+        served()
+    ));
+    let function = number(&gateway.get("/function/fig/pid").assert_status(200).text());
+    let stray = number(&gateway.get("/function/fig/stray").assert_status(200).text());
+    let reaper = || {
+        let is_reaper = |pid: &u32| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.split(|byte| *byte == 0).any(|word| word == b"reaper")
+        };
+        descendants(gateway.pid()).into_iter().find(is_reaper)
+    };
+    let first = eventually_some("there is a reaper", reaper);
+    kill(first);
+    eventually("there is another one", || {
+        reaper().is_some_and(|pid| pid != first)
+    });
+    gateway.signal(Signal::KILL);
+    gateway.wait_exit();
+    assert_gone(&[function, stray]);
+}
+
+#[test]
 fn killing_the_gateway_ends_calls_that_are_running() {
     let mut gateway = Gateway::with(
         "functions:\n  fig: { process: \"sh @DIR@/fig.sh\", timeouts: { upstream: 60s } }\n",

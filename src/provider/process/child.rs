@@ -3,11 +3,12 @@
 //!
 //! There are two ways to start one, as they cost differently:
 //!
-//! - [`spawn`] for a call. The standard library then uses `posix_spawn`, which does not copy the
-//!   gateway's page tables, however much memory the gateway uses. The reaper ends the group if
-//!   the gateway dies.
-//! - [`Nursery::spawn`] for long-lived processes. They are forked, and also ask the kernel for a
-//!   KILL when the gateway dies, which works even if the reaper died first.
+//! - [`spawn`] for most. The standard library then uses `posix_spawn`, which does not copy the
+//!   gateway's page tables, however much memory the gateway uses, nor has calls pay for the copy.
+//!   The reaper ends the group if the gateway dies.
+//! - [`Nursery::spawn`] for long-lived processes that are launched into namespaces of their own.
+//!   They are forked, and ask the kernel for a KILL when the gateway dies: what happens in a
+//!   namespace ends with its first process.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -29,6 +30,7 @@ use super::cgroup::Cgroup;
 use super::isolation::Confinement;
 use super::launcher::{self, Plan, SECRETS};
 use super::ledger::{Group, Ledger};
+use super::reaper;
 use super::secrets::SecretDir;
 use crate::config;
 
@@ -79,6 +81,7 @@ pub(super) struct Equipment {
 pub(super) struct Prepared {
     command: Command,
     memory: Option<u64>,
+    launched: bool,
 }
 
 /// Why a command cannot be run.
@@ -164,13 +167,14 @@ impl Program {
     }
 
     /// The command with `{port}` filled in, and the port in the environment under the three names
-    /// that functions look for (users.md section 5.4).
-    pub fn command_on_port(&self, port: u16) -> io::Result<Prepared> {
+    /// that functions look for (users.md section 5.4); `dir` marks it for the reaper.
+    pub fn command_on_port(&self, port: u16, dir: &Path) -> io::Result<Prepared> {
         let port = port.to_string();
         let mut prepared = self.command_with(true, |argument| argument.replace("{port}", &port))?;
         for name in ["PORT", "port", "http_port"] {
             prepared.env(name, &port);
         }
+        prepared.env(reaper::MARK, dir);
         Ok(prepared)
     }
 
@@ -217,6 +221,7 @@ impl Program {
             command,
             // A launcher sets the limit itself, once it needs no more memory of its own.
             memory: self.memory.filter(|_| self.launch.is_none()),
+            launched: self.launch.is_some(),
         })
     }
 }
@@ -307,11 +312,13 @@ pub(super) fn describe(status: io::Result<ExitStatus>) -> String {
     }
 }
 
-/// Starts long-lived processes, all from one thread: the kernel sends the signal of a parent's
-/// death when the very *thread* that forked ends, and threads of a runtime come and go.
+/// Starts long-lived processes. Those that are launched come all from one thread: the kernel sends
+/// the signal of a parent's death when the very *thread* that forked ends, and threads of a runtime
+/// come and go.
 #[derive(Debug)]
 pub(super) struct Nursery {
     orders: mpsc::Sender<Order>,
+    ledger: Arc<Ledger>,
 }
 
 #[derive(Debug)]
@@ -325,6 +332,7 @@ impl Nursery {
     /// Starts the thread, which ends with this value.
     pub fn start(ledger: Arc<Ledger>) -> io::Result<Self> {
         let (orders, mut incoming) = mpsc::channel::<Order>(NURSERY_LINE);
+        let own = Arc::clone(&ledger);
         std::thread::Builder::new()
             .name("nursery".to_owned())
             .spawn(move || {
@@ -336,11 +344,17 @@ impl Nursery {
                     let _ = order.reply.send(spawn(order.prepared, &ledger));
                 }
             })?;
-        Ok(Self { orders })
+        Ok(Self {
+            orders,
+            ledger: own,
+        })
     }
 
-    /// Starts a process that is killed when the gateway dies.
+    /// Starts a long-lived process. Inside a tokio runtime only.
     pub async fn spawn(&self, prepared: Prepared) -> io::Result<Process> {
+        if !prepared.launched {
+            return spawn(prepared, &self.ledger);
+        }
         let (reply, answer) = oneshot::channel();
         let order = Order {
             prepared,

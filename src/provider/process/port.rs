@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Between the first tries to connect; doubles with every one.
-const FIRST_RETRY: Duration = Duration::from_millis(1);
-/// Longest wait between two tries.
-const LONGEST_RETRY: Duration = Duration::from_millis(25);
+/// Bounds of the wait between two tries to connect: within them a tenth of what the start has taken
+/// so far, so that a function is found ready soon after it is, however long it takes.
+const RETRY: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(25));
+/// How long a thread of its own looks on: a timer of the runtime counts in milliseconds, and many
+/// a start is over within a few of them.
+const CLOSELY: Duration = Duration::from_millis(30);
 /// Longest single try.
 const TRY: Duration = Duration::from_secs(1);
 
@@ -71,21 +73,46 @@ impl Drop for Port {
 /// Waits until somebody serves `address`: accepts a connection, and answers 2xx on `path` if there
 /// is one. The caller bounds the wait.
 pub(super) async fn ready(address: SocketAddr, path: Option<&str>) {
-    let mut pause = FIRST_RETRY;
+    let begun = Instant::now();
+    // A thread that cannot be had is no harm: the tries that follow are enough.
+    let closely = tokio::task::spawn_blocking(move || accepts_soon(address));
+    if closely.await.unwrap_or(false) && path.is_none() {
+        return;
+    }
     loop {
         if let Ok(Ok(true)) = tokio::time::timeout(TRY, probe(address, path)).await {
             return;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_RETRY);
+        tokio::time::sleep(pause(begun)).await;
     }
+}
+
+/// Whether somebody accepts a connection within [`CLOSELY`].
+fn accepts_soon(address: SocketAddr) -> bool {
+    let begun = Instant::now();
+    while begun.elapsed() < CLOSELY {
+        let stream = std::net::TcpStream::connect_timeout(&address, CLOSELY);
+        if stream.is_ok_and(|stream| !is_own(stream.local_addr(), address)) {
+            return true;
+        }
+        std::thread::sleep(pause(begun));
+    }
+    false
+}
+
+/// With nobody listening, the kernel may pick the very port as our own and connect us to ourselves
+/// (simultaneous open, RFC 9293 section 3.5).
+fn is_own(local: io::Result<SocketAddr>, address: SocketAddr) -> bool {
+    local.is_ok_and(|local| local == address)
+}
+
+fn pause(begun: Instant) -> Duration {
+    (begun.elapsed() / 10).clamp(RETRY.0, RETRY.1)
 }
 
 async fn probe(address: SocketAddr, path: Option<&str>) -> io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
-    // With nobody listening, the kernel may pick the very port as our own and connect us to
-    // ourselves (simultaneous open, RFC 9293 section 3.5).
-    if stream.local_addr()? == address {
+    if is_own(stream.local_addr(), address) {
         return Ok(false);
     }
     let Some(path) = path else {

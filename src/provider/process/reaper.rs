@@ -2,9 +2,11 @@
 //!
 //! It holds one end of a pipe whose other end only the gateway holds. When the gateway ends, even
 //! by `kill -9`, the pipe closes; then the reaper kills every process group that the
-//! ledger of the runtime directory still names, removes the directory and exits.
+//! ledger of the runtime directory still names, and every process that carries the [`MARK`] of the
+//! directory: a long-lived one that had just been started, or that left its group (`setsid`). Then
+//! it removes the directory and exits. A reaper that ends before its gateway is started again.
 //!
-//! A process that left its group on purpose (`setsid`) escapes; only a cgroup or a process
+//! A process that leaves its group and clears its environment escapes; only a cgroup or a process
 //! namespace would hold it.
 
 use std::ffi::OsString;
@@ -13,6 +15,8 @@ use std::io::{self, PipeWriter, Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,41 +35,82 @@ pub fn main(dir: &Path) -> ExitCode {
     }
 }
 
+/// The variable by which a long-lived process and its descendants are found: it holds the runtime
+/// directory of the gateway that started it.
+pub(super) const MARK: &str = "GATEWAY_RUNTIME_DIR";
+
+/// Time until a reaper that ended is started again.
+const AGAIN: Duration = Duration::from_millis(100);
+/// Looks for marked processes at most: one that is just forking may be missed by a look.
+const LOOKS: usize = 10;
+
 /// A running reaper. It ends by itself, after the gateway or this value.
 #[derive(Debug)]
 pub(super) struct Reaper {
-    _lifeline: PipeWriter,
-    _process: Child,
+    // The writing end of the pipe; `None` once the reaper is no longer wanted. Held to look at it or
+    // to replace it.
+    lifeline: Arc<Mutex<Option<PipeWriter>>>,
 }
 
 impl Reaper {
-    /// Starts `command`, with `dir` as its last argument.
+    /// Starts `command`, with `dir` as its last argument, and again whenever it ends too soon.
     pub fn start(command: &[OsString], dir: &Path) -> io::Result<Self> {
-        let Some((program, arguments)) = command.split_first() else {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "no reaper program",
-            ));
-        };
-        let (reader, lifeline) = io::pipe()?;
-        let process = Command::new(program)
-            .args(arguments)
-            .arg(dir)
-            // A group of its own: a Ctrl-C or a stop meant for the gateway does not reach it.
-            .process_group(0)
-            .stdin(reader)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| {
-                let text = format!("starting the reaper {}: {error}", program.display());
-                io::Error::new(error.kind(), text)
+        let (mut process, lifeline) = start(command, dir)?;
+        let lifeline = Arc::new(Mutex::new(Some(lifeline)));
+        let (held, command, dir) = (Arc::clone(&lifeline), command.to_vec(), dir.to_owned());
+        std::thread::Builder::new()
+            .name("reaper".to_owned())
+            .spawn(move || {
+                loop {
+                    // It ends when it is no longer wanted, or when somebody killed it.
+                    let _ = process.wait();
+                    std::thread::sleep(AGAIN);
+                    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+                    if held.is_none() {
+                        return;
+                    }
+                    match start(&command, &dir) {
+                        Ok((again, lifeline)) => {
+                            tracing::warn!("the reaper had ended; it was started again");
+                            (process, *held) = (again, Some(lifeline));
+                        }
+                        Err(error) => tracing::error!(%error, "the reaper cannot be started again"),
+                    }
+                }
             })?;
-        Ok(Self {
-            _lifeline: lifeline,
-            _process: process,
-        })
+        Ok(Self { lifeline })
     }
+}
+
+impl Drop for Reaper {
+    fn drop(&mut self) {
+        let mut lifeline = self.lifeline.lock().unwrap_or_else(PoisonError::into_inner);
+        *lifeline = None;
+    }
+}
+
+fn start(command: &[OsString], dir: &Path) -> io::Result<(Child, PipeWriter)> {
+    let Some((program, arguments)) = command.split_first() else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no reaper program",
+        ));
+    };
+    let (reader, lifeline) = io::pipe()?;
+    let process = Command::new(program)
+        .args(arguments)
+        .arg(dir)
+        // A group of its own: a Ctrl-C or a stop meant for the gateway does not reach it.
+        .process_group(0)
+        .stdin(reader)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| {
+            let text = format!("starting the reaper {}: {error}", program.display());
+            io::Error::new(error.kind(), text)
+        })?;
+    Ok((process, lifeline))
 }
 
 fn watch(dir: &Path) -> io::Result<()> {
@@ -85,6 +130,11 @@ fn watch(dir: &Path) -> io::Result<()> {
     ledger.read_to_end(&mut records)?;
     for record in ledger::read(&records) {
         kill(record);
+    }
+    for _ in 0..LOOKS {
+        if !kill_marked(dir) {
+            break;
+        }
     }
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -113,6 +163,29 @@ fn kill(record: Record) {
     }
 }
 
+/// Kills every process with the mark of `dir` in its environment; says whether there was one.
+fn kill_marked(dir: &Path) -> bool {
+    let mut mark = format!("{MARK}=").into_bytes();
+    mark.extend_from_slice(dir.as_os_str().as_encoded_bytes());
+    let mut found = false;
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.parse().ok());
+        let Some(pid) = pid.and_then(Pid::from_raw) else {
+            continue;
+        };
+        // Processes of other users cannot be read, and are not ours.
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        if environment
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == mark)
+        {
+            found |= rustix::process::kill_process(pid, Signal::KILL).is_ok();
+        }
+    }
+    found
+}
+
 /// When a process started, in ticks since boot: field 22 of `/proc/PID/stat` (proc(5)).
 fn start_time(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -138,6 +211,26 @@ mod tests {
             (before..=after + 1).contains(&start),
             "{before} {start} {after}"
         );
+    }
+
+    #[test]
+    fn who_carries_the_mark_is_found_wherever_it_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let start = |dir: &Path| {
+            Command::new("sleep")
+                .arg("300")
+                .env(MARK, dir)
+                .process_group(0)
+                .spawn()
+                .unwrap()
+        };
+        let (mut ours, mut other) = (start(dir.path()), start(&dir.path().join("other")));
+        assert!(kill_marked(dir.path()));
+        ours.wait().unwrap();
+        assert!(!kill_marked(dir.path()));
+        assert!(other.try_wait().unwrap().is_none(), "a stranger is spared");
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl Resident {
         let program = program.map_err(|error| error.to_string())?;
         let start = async {
             let port = host.ports.take()?;
-            let mut command = program.command_on_port(port.number())?;
+            let mut command = program.command_on_port(port.number(), host.dir.path())?;
             let (stdout, writer) = io::pipe()?;
             command.stdin(Stdio::null()).stdout(writer);
             let (stderr, writer) = io::pipe()?;

@@ -20,7 +20,10 @@ fn put_to_sleep(gateway: &Gateway, name: &str) {
     gateway
         .admin("POST", &format!("/system/scale-function/{name}"), body)
         .assert_status(202);
-    eventually("it sleeps", || replicas(gateway, name) == (0, 0));
+    eventually("calls find it asleep", || {
+        let path = format!("/system/scaling/{name}");
+        gateway.admin("GET", &path, "").json()["now"]["replicas"] == 0
+    });
 }
 
 fn replicas(gateway: &Gateway, name: &str) -> (u64, u64) {
@@ -249,7 +252,7 @@ fn the_wait_and_the_line_have_an_end() {
 }
 
 #[test]
-fn a_caller_who_has_gone_leaves_the_line_and_wakes_nobody() {
+fn a_caller_who_has_gone_leaves_the_line() {
     let (provider, gateway) = remote(Duration::from_secs(3600), "{ wait: { line: 1 } }");
     let held = || {
         gateway.metric(
@@ -260,6 +263,7 @@ fn a_caller_who_has_gone_leaves_the_line_and_wakes_nobody() {
     let mut gone = gateway.connect();
     gone.send_head("GET", "/function/fig", &[]);
     eventually("it waits", || held() == Some(1.0));
+    eventually("it is being woken", || !scaled(&provider).is_empty());
     drop(gone);
     eventually("it has left", || held() == Some(0.0));
     // The place in line is free again.

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -48,7 +49,9 @@ fn answer(exchange: &mut Exchange) {
         "/word" => exchange.reply(200, &[], env::args().next_back().unwrap_or_default()),
         "/pid" => exchange.reply(200, &[], std::process::id().to_string()),
         "/exit" => std::process::exit(3),
-        "/sleeper" => exchange.reply(200, &[], sleeper().to_string()),
+        "/sleeper" => exchange.reply(200, &[], sleeper(false).to_string()),
+        // One that is in no group of the function's any more.
+        "/stray" => exchange.reply(200, &[], sleeper(true).to_string()),
         "/ready" => {
             let ready = env::var("READY_WHEN").map_or(true, |file| Path::new(&file).exists());
             exchange.reply(if ready { 200 } else { 503 }, &[], "");
@@ -85,11 +88,12 @@ fn wait_for_file(path: Option<String>) {
     }
 }
 
-/// Starts a process that outlives this one, if it may.
-fn sleeper() -> u32 {
-    let child = Command::new("sleep")
-        .arg("300")
-        .stdin(Stdio::null())
-        .spawn();
-    child.unwrap().id()
+/// Starts a process that outlives this one, if it may; maybe in a group of its own.
+fn sleeper(apart: bool) -> u32 {
+    let mut command = Command::new("sleep");
+    command.arg("300").stdin(Stdio::null());
+    if apart {
+        command.process_group(0);
+    }
+    command.spawn().unwrap().id()
 }
