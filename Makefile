@@ -64,9 +64,10 @@ advisories: setup tools ## known holes in dependencies; downloads the RustSec ad
 tools: setup ## install cargo-deny into target/ if the machine has none
 	@.ci/tools $(TOOLS)
 
-# What the tests start themselves, each on a port of its own.
+# What the tests start themselves, each on a port of its own, and what checks files in conf/.
 test-tools:
-	@.ci/unpack $(TOOLS) prometheus=prometheus
+	@.ci/unpack $(TOOLS) prometheus=prometheus promtool=prometheus \
+		alertmanager,prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager
 
 $(API_VENV): tests/api/requirements.txt
 	@.ci/need python3=python3+python3-venv

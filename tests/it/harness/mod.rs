@@ -1,5 +1,6 @@
 //! What every test needs: a gateway, a client, something behind the gateway, and patience.
 
+mod alertmanager;
 mod client;
 mod gateway;
 mod h2;
@@ -10,6 +11,7 @@ mod prometheus;
 mod provider;
 mod served;
 mod tests;
+mod tool;
 mod upstream;
 mod valve;
 mod wire;
@@ -17,6 +19,7 @@ mod wire;
 use std::thread;
 use std::time::{Duration, Instant};
 
+pub use alertmanager::Alertmanager;
 pub use client::{Connection, Response, basic, try_request};
 pub use gateway::Gateway;
 pub use h2::H2Connection;
@@ -26,6 +29,7 @@ pub use process::{alive, descendants, kill};
 pub use prometheus::Prometheus;
 pub use provider::Provider;
 pub use served::{command as served, saying};
+pub use tool::{shipped, tool};
 pub use upstream::{Recorded, Upstream, full_backlog, unused_port};
 pub use valve::Valve;
 pub use wire::is_gone;

@@ -2,77 +2,69 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::client::try_request;
-use super::{PATIENCE, unused_port};
+use super::eventually;
+use super::tool::{Server, adapted, tool};
 
 /// A running Prometheus; it ends with its value.
 #[derive(Debug)]
-pub struct Prometheus {
-    child: Child,
-    dir: TempDir,
-    address: SocketAddr,
-}
+pub struct Prometheus(Server);
 
 impl Prometheus {
     /// Scrapes these addresses every 200 ms, all under the job `gateway`.
     #[track_caller]
     pub fn scraping(targets: &[SocketAddr]) -> Self {
-        // A port that was free may be taken a moment later; then there is another.
-        (0..5)
-            .find_map(|_| Self::try_start(targets))
-            .expect("prometheus starts; `make test-tools` fetches it")
-    }
-
-    fn try_start(targets: &[SocketAddr]) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
         let targets: Vec<String> = targets.iter().map(SocketAddr::to_string).collect();
         let config = format!(
             "global: {{ scrape_interval: 200ms, scrape_timeout: 200ms }}\nscrape_configs:\n  \
              - {{ job_name: gateway, static_configs: [{{ targets: {targets:?} }}] }}\n"
         );
-        let file = dir.path().join("prometheus.yml");
-        fs::write(&file, config).unwrap();
-        let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
-        let log = fs::File::create(dir.path().join("log")).unwrap();
-        let child = Command::new(program()?)
-            .arg(format!("--config.file={}", file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                dir.path().join("data").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .arg("--log.level=warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .ok()?;
-        let mut prometheus = Self {
-            child,
-            dir,
-            address,
-        };
-        prometheus.is_ready().then_some(prometheus)
+        Self::start(&[("prometheus.yml", config)])
+    }
+
+    /// Runs as `conf/prometheus` says, between these two and at shorter intervals. Returns once it
+    /// scrapes the one and knows the other.
+    #[track_caller]
+    pub fn shipped(gateway: SocketAddr, alertmanager: SocketAddr) -> Self {
+        let config = adapted(
+            "conf/prometheus/prometheus.yml",
+            &[
+                ("127.0.0.1:8082", &gateway.to_string()),
+                ("127.0.0.1:9093", &alertmanager.to_string()),
+                ("scrape_interval: 2s", "scrape_interval: 200ms"),
+                ("evaluation_interval: 2s", "evaluation_interval: 200ms"),
+            ],
+        );
+        let rules = adapted(
+            "conf/prometheus/scaling.rules.yml",
+            &[("for: 5s", "for: 1s")],
+        );
+        let files = [("prometheus.yml", config), ("scaling.rules.yml", rules)];
+        let prometheus = Self::start(&files);
+        eventually("it scrapes the gateway", || {
+            prometheus.value("up{job=\"gateway\"}") == Some(1.0)
+        });
+        // What it has to tell before is told again a minute later only.
+        eventually("it knows Alertmanager", || {
+            let known = prometheus.get("/api/v1/alertmanagers");
+            known.is_some_and(|known| known["data"]["activeAlertmanagers"][0].is_object())
+        });
+        prometheus
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.0.address()
     }
 
     /// The value of a query that yields one; `None` while it yields nothing.
     pub fn value(&self, query: &str) -> Option<f64> {
-        let path = format!("/api/v1/query?query={}", encoded(query));
-        let answer = try_request(self.address, "GET", &path, &[], b"").ok()?;
-        let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+        let answer = self.get(&format!("/api/v1/query?query={}", encoded(query)))?;
         answer["data"]["result"][0]["value"][1]
             .as_str()?
             .parse()
@@ -81,42 +73,34 @@ impl Prometheus {
 
     /// Kills it.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.0.kill();
     }
 
-    fn is_ready(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE * 2;
-        while Instant::now() < deadline {
-            if self.child.try_wait().unwrap().is_some() {
-                return false;
+    #[track_caller]
+    fn start(files: &[(&str, String)]) -> Self {
+        Self(Server::start(|dir, address| {
+            for (name, text) in files {
+                fs::write(dir.join(name), text).unwrap();
             }
-            let ready = try_request(self.address, "GET", "/-/ready", &[], b"");
-            if ready.is_ok_and(|answer| answer.status == 200) {
-                return true;
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
-        panic!("prometheus is not ready:\n{log}");
+            command(dir, address)
+        }))
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
+        let answer = try_request(self.address(), "GET", path, &[], b"").ok()?;
+        serde_json::from_slice(&answer.body).ok()
     }
 }
 
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// On the path, or where `make test-tools` unpacks it.
-fn program() -> Option<PathBuf> {
-    let unpacked = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools/usr/bin");
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain([unpacked])
-        .map(|dir| dir.join("prometheus"))
-        .find(|program| program.is_file())
+fn command(dir: &Path, address: SocketAddr) -> Command {
+    let at = |name: &str| dir.join(name).display().to_string();
+    let mut command = tool(&["prometheus"]);
+    command
+        .arg(format!("--config.file={}", at("prometheus.yml")))
+        .arg(format!("--storage.tsdb.path={}", at("data")))
+        .arg(format!("--web.listen-address={address}"))
+        .arg("--log.level=warn");
+    command
 }
 
 fn encoded(query: &str) -> String {

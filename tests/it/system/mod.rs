@@ -1,6 +1,7 @@
 //! `/system/*`: the API.
 
 mod alert;
+mod alertmanager;
 mod auth;
 mod auth_proxy;
 mod browser;

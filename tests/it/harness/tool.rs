@@ -1,0 +1,155 @@
+//! Programs of others that tests run and start: on the path, or where `make test-tools` unpacks them.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::client::try_request;
+use super::{PATIENCE, unused_port};
+
+/// Where `make test-tools` unpacks what the machine lacks.
+const UNPACKED: &str = "target/tools/usr";
+
+/// A command that starts a program which has one of these names.
+#[track_caller]
+pub fn tool(names: &[&str]) -> Command {
+    Command::new(find(names))
+}
+
+/// The same for a program that reads files of its package below `/usr/share`: one that is unpacked
+/// but not installed finds them in a mount namespace of its own.
+#[track_caller]
+pub fn tool_with_files(names: &[&str]) -> Command {
+    let program = find(names);
+    let unpacked = shipped(UNPACKED);
+    if !program.starts_with(&unpacked) {
+        return Command::new(program);
+    }
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+        .arg("mount --bind \"$0\" /usr/share && exec \"$@\"")
+        .arg(unpacked.join("share"))
+        .arg(program);
+    command
+}
+
+/// Where a file of this project is.
+pub fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A file of this project with some of its words replaced. Each of them stands there exactly once,
+/// so nothing is replaced by mistake, and nothing that is no longer there.
+#[track_caller]
+pub fn adapted(path: &str, words: &[(&str, &str)]) -> String {
+    let text = fs::read_to_string(shipped(path)).unwrap();
+    words.iter().fold(text, |text, (old, new)| {
+        assert_eq!(text.matches(old).count(), 1, "{old:?} in {path}");
+        text.replace(old, new)
+    })
+}
+
+#[track_caller]
+fn find(names: &[&str]) -> PathBuf {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain([shipped(UNPACKED).join("bin")])
+        .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
+        .find(|program| program.is_file())
+        .unwrap_or_else(|| panic!("no {names:?}; `make test-tools` fetches it"))
+}
+
+/// A server that says at `/-/ready` whether it is; it ends with its value.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    dir: TempDir,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts what `command` says, given a folder of its own and a free address, and waits until it
+    /// is ready.
+    #[track_caller]
+    pub fn start(command: impl Fn(&Path, SocketAddr) -> Command) -> Self {
+        // A port that was free may be taken a moment later; then there is another.
+        let mut log = String::new();
+        for _ in 0..5 {
+            let mut server = Self::spawn(&command);
+            if server.is_ready() {
+                return server;
+            }
+            log = server.log();
+        }
+        panic!("it ends at once:\n{log}");
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it wrote so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(log_path(&self.dir)).unwrap_or_default()
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn spawn(command: impl Fn(&Path, SocketAddr) -> Command) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
+        let child = command(dir.path(), address)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(log_path(&dir)).unwrap())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            dir,
+            address,
+        }
+    }
+
+    /// Whether it becomes ready, and does not end before that.
+    #[track_caller]
+    fn is_ready(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE * 2;
+        while Instant::now() < deadline {
+            if self.child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            let ready = try_request(self.address, "GET", "/-/ready", &[], b"");
+            if ready.is_ok_and(|answer| answer.status == 200) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("it is not ready:\n{}", self.log());
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("--- log of a server ---\n{}", self.log());
+        }
+    }
+}
+
+fn log_path(dir: &TempDir) -> PathBuf {
+    dir.path().join("log")
+}
