@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::client::{basic, request};
 use super::metrics::Metrics;
+use super::tool::{Server, adapted};
 use super::upstream::{Upstream, full_backlog, unused_port};
 use super::wire::{Framing, Wire};
 use super::{Connection, Provider, alive, descendants, eventually, kill, served};
@@ -162,4 +163,20 @@ fn a_wire_reads_what_is_there() {
         ("200", Some("b"), Framing::Length(3))
     );
     assert_eq!(wire.read_exact(3).unwrap(), b"abc");
+}
+
+#[test]
+#[should_panic(expected = "\"for: 5s\" in conf/minimal.yaml")]
+fn a_shipped_file_is_not_adapted_where_it_says_something_else() {
+    adapted("conf/minimal.yaml", &[("for: 5s", "for: 1s")]);
+}
+
+#[test]
+#[should_panic(expected = "it ends at once:\nwhy it cannot start")]
+fn a_server_that_does_not_start_says_why() {
+    Server::start(|_, _| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo why it cannot start >&2"]);
+        command
+    });
 }
