@@ -1,5 +1,5 @@
-//! `POST /system/alert`, as a real Alertmanager uses it, and the files that an operator deploys for that
-//! (wire.md section 5.2, users.md section 8).
+//! `POST /system/alert` as a real Alertmanager uses it, with the files that an operator deploys for
+//! that (wire.md section 5.2, users.md section 8).
 
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -56,6 +56,9 @@ fn load_raises_the_replicas_by_alerts_and_quiet_brings_them_back() {
         within_long("all replicas", || replicas(&gateway, "busy") == 3);
     });
     within_long("the least replicas", || replicas(&gateway, "busy") == 1);
+    let decisions = decisions(&gateway, "busy");
+    let by_alert = |reason: &String| reason.starts_with("alert_");
+    assert!(decisions.iter().all(by_alert), "{decisions:?}");
     assert_eq!(replicas(&gateway, "idle"), 2, "no alert named it");
 }
 
@@ -81,7 +84,18 @@ fn replicas(gateway: &Gateway, name: &str) -> u64 {
     status["replicas"].as_u64().unwrap()
 }
 
-/// Calls a function a good ten times per second while `during` runs, whose failure ends the load too.
+/// Why a function was scaled, the newest reason first.
+#[track_caller]
+fn decisions(gateway: &Gateway, name: &str) -> Vec<String> {
+    let path = format!("/system/scaling/{name}");
+    let explained = gateway.admin("GET", &path, "").assert_status(200).json();
+    let decisions = explained["decisions"].as_array().unwrap().iter();
+    decisions
+        .map(|decision| decision["reason"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Calls a function up to twenty times per second while `during` runs, whose failure ends the load too.
 fn under_load(gateway: &Gateway, name: &str, during: impl FnOnce()) {
     let over = AtomicBool::new(false);
     thread::scope(|threads| {
