@@ -399,7 +399,7 @@ pub struct Process {
     pub mode: Mode,
     /// Working directory; the gateway's own when unset.
     pub dir: Option<PathBuf>,
-    /// Its whole environment, beside `PATH` and what the call adds.
+    /// Its whole environment, beside `PATH`, the reaper's mark and what the call adds.
     pub environment: BTreeMap<String, String>,
     /// Copies asked for: processes in HTTP mode, otherwise a count of slots.
     pub replicas: u64,

@@ -13,6 +13,7 @@ mod status;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 pub use deployment::{Deployment, Removal, Resources, ScaleRequest};
 pub use info::{ProviderInfo, Version};
@@ -38,8 +39,9 @@ pub const MAX_SECRET_NAME: usize = 253;
 /// [`MAX_NAME`] bytes each, so either is safe as a file name and as a metric label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FunctionName {
-    name: String,
-    namespace: String,
+    // Shared: names are keys of many tables, which are copied whenever one entry changes.
+    name: Arc<str>,
+    namespace: Arc<str>,
 }
 
 /// Why a text is not a function's name.
@@ -72,8 +74,8 @@ impl FunctionName {
             check_name(namespace)?;
         }
         Ok(Self {
-            name: name.to_owned(),
-            namespace: namespace.to_owned(),
+            name: name.into(),
+            namespace: namespace.into(),
         })
     }
 
@@ -88,6 +90,11 @@ impl FunctionName {
     /// The name without its namespace.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same, to be kept.
+    pub fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     /// The namespace; empty when none is known.

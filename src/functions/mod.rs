@@ -29,7 +29,7 @@ pub struct Function {
     /// Its name.
     pub name: FunctionName,
     /// `name.namespace`, the key it is found by again in a newer snapshot.
-    pub key: Box<str>,
+    pub key: Arc<str>,
     /// What the replica sees as path.
     pub path: PathRule,
     /// Where it can be called; empty while it starts or when it failed.

@@ -14,7 +14,7 @@ use crate::config::{
 };
 use crate::error::Failure;
 use crate::function::{FunctionName, Scaling};
-use crate::metrics::{Metrics, Replicas, UNKNOWN};
+use crate::metrics::{self, Metrics, UNKNOWN};
 use crate::provider::{self, Address, FunctionView, Replica};
 
 /// Port of functions that are called directly (wire.md section 2.4).
@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// The provider's view it was compiled from.
     pub provided: provider::View,
-    by_name: HashMap<Box<str>, Arc<Function>>,
+    by_name: HashMap<Arc<str>, Arc<Function>>,
 }
 
 /// A compiled host and path rule.
@@ -72,18 +72,30 @@ pub struct Workshop {
     metrics: Arc<Metrics>,
     lives: HashMap<FunctionName, Arc<Live>>,
     unknown: Arc<Live>,
-    replicas: HashMap<ReplicaKey, Arc<Replica>>,
+    /// Replicas at addresses. Each function has its own of an address, so that calls in flight are
+    /// counted for each.
+    replicas: HashMap<FunctionName, Replicas>,
     gone: Vec<Arc<Live>>,
+    before: Option<Before>,
 }
 
-/// Whose replica it is, and where. Each function has its own of an address, so that calls in flight
-/// are counted for each.
+type Replicas = HashMap<ReplicaKey, Arc<Replica>>;
+
+/// Where a replica is.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct ReplicaKey {
-    function: FunctionName,
     address: SocketAddr,
     authority: String,
     base_path: String,
+}
+
+/// What the last snapshot was made from, and its functions: those that nothing has changed for are
+/// taken over.
+struct Before {
+    config: Arc<Config>,
+    resolved: Resolved,
+    provider: provider::View,
+    functions: BTreeMap<FunctionName, Arc<Function>>,
 }
 
 /// What is known when a snapshot is made.
@@ -120,6 +132,7 @@ impl Workshop {
             unknown,
             replicas: HashMap::new(),
             gone: Vec::new(),
+            before: None,
         }
     }
 
@@ -146,6 +159,12 @@ impl Workshop {
         let functions = making.functions;
         self.settle(&functions, view);
         let by_name = index(&functions, view.config.default_namespace());
+        self.before = Some(Before {
+            config: Arc::clone(&view.config),
+            resolved: Arc::clone(&view.resolved),
+            provider: Arc::clone(&view.provider),
+            functions,
+        });
         Snapshot {
             generation: view.generation,
             config: Arc::clone(&view.config),
@@ -169,7 +188,7 @@ impl Workshop {
     fn settle(&mut self, functions: &BTreeMap<FunctionName, Arc<Function>>, view: &View) {
         for (name, function) in functions {
             // Names that callers made up share one gate with the provider itself: it stays open.
-            if Arc::ptr_eq(&function.live, &self.unknown) {
+            if Arc::ptr_eq(&function.live, &self.unknown) || self.has(name, function) {
                 continue;
             }
             let provided = view.provider.get(name);
@@ -181,7 +200,7 @@ impl Workshop {
                 (count, Some(each)) => places(each, count.max(available)),
             };
             function.live.gate.set_capacity(capacity);
-            let replicas = Replicas {
+            let replicas = metrics::Replicas {
                 desired: provided.map_or(addresses, |view| view.desired),
                 available,
                 scaling: function.scaling,
@@ -199,10 +218,17 @@ impl Workshop {
         });
     }
 
+    /// Whether the last snapshot had the very same function.
+    fn has(&self, name: &FunctionName, function: &Arc<Function>) -> bool {
+        let before = self.before.as_ref();
+        let before = before.and_then(|before| before.functions.get(name));
+        before.is_some_and(|before| Arc::ptr_eq(before, function))
+    }
+
     fn routes(
         &mut self,
         view: &View,
-        by_name: &HashMap<Box<str>, Arc<Function>>,
+        by_name: &HashMap<Arc<str>, Arc<Function>>,
         fallback: Option<&Arc<Function>>,
     ) -> Vec<Route> {
         let routes = view.config.routes.iter();
@@ -224,7 +250,7 @@ impl Workshop {
 struct Making<'a> {
     view: &'a View,
     workshop: &'a mut Workshop,
-    replicas_before: HashMap<ReplicaKey, Arc<Replica>>,
+    replicas_before: HashMap<FunctionName, Replicas>,
     functions: BTreeMap<FunctionName, Arc<Function>>,
 }
 
@@ -232,6 +258,9 @@ impl Making<'_> {
     fn declared_functions(&mut self) {
         let config = Arc::clone(&self.view.config);
         for (name, function) in &config.functions {
+            if self.take_over(name) {
+                continue;
+            }
             let found = match &function.place {
                 Place::Upstream(upstreams) => Found {
                     slots: Some(1),
@@ -241,7 +270,7 @@ impl Making<'_> {
                     .view
                     .provider
                     .get(name)
-                    .map_or_else(Found::default, provided),
+                    .map_or_else(Found::default, |view| provided(view)),
             };
             self.add(
                 name,
@@ -253,11 +282,34 @@ impl Making<'_> {
         }
     }
 
+    /// Takes a function over that nothing has changed for. Says whether it could.
+    fn take_over(&mut self, name: &FunctionName) -> bool {
+        let Some(before) = &self.workshop.before else {
+            return false;
+        };
+        let provided = match (before.provider.get(name), self.view.provider.get(name)) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (None, None) => true,
+            _ => false,
+        };
+        let same = provided
+            && Arc::ptr_eq(&before.config, &self.view.config)
+            && Arc::ptr_eq(&before.resolved, &self.view.resolved);
+        let Some(function) = before.functions.get(name).filter(|_| same) else {
+            return false;
+        };
+        self.functions.insert(name.clone(), Arc::clone(function));
+        if let Some(replicas) = self.replicas_before.remove(name) {
+            self.workshop.replicas.insert(name.clone(), replicas);
+        }
+        true
+    }
+
     fn provided_functions(&mut self) {
         let provider = Arc::clone(&self.view.provider);
         let config = Arc::clone(&self.view.config);
         for (name, function) in provider.iter() {
-            if self.functions.contains_key(name) {
+            if self.functions.contains_key(name) || self.take_over(name) {
                 continue;
             }
             let (found, path) = match &config.provider {
@@ -393,14 +445,15 @@ impl Making<'_> {
         upstream: &Upstream,
     ) -> Arc<Replica> {
         let key = ReplicaKey {
-            function: function.clone(),
             address: SocketAddr::new(address, upstream.port),
             authority: format!("{}:{}", upstream.host, upstream.port),
             base_path: upstream.base_path.clone(),
         };
-        let before = &mut self.replicas_before;
-        let replica = self.workshop.replicas.entry(key).or_insert_with_key(|key| {
-            before.remove(key).unwrap_or_else(|| {
+        let before = self.replicas_before.get_mut(function);
+        let replicas = self.workshop.replicas.entry(function.clone()).or_default();
+        let replica = replicas.entry(key).or_insert_with_key(|key| {
+            let kept = before.and_then(|before| before.remove(key));
+            kept.unwrap_or_else(|| {
                 // A host that is not a header value would not have been resolved.
                 let authority = HeaderValue::try_from(key.authority.as_str())
                     .unwrap_or_else(|_| HeaderValue::from_static("localhost"));
@@ -535,21 +588,23 @@ fn provided(view: &FunctionView) -> Found {
 fn index(
     functions: &BTreeMap<FunctionName, Arc<Function>>,
     default_namespace: &str,
-) -> HashMap<Box<str>, Arc<Function>> {
-    let mut by_name: HashMap<Box<str>, Arc<Function>> = HashMap::new();
-    let mut bare: HashMap<&str, Vec<&Arc<Function>>> = HashMap::new();
+) -> HashMap<Arc<str>, Arc<Function>> {
+    let mut by_name = HashMap::with_capacity(functions.len() * 2);
     for (name, function) in functions {
-        by_name.insert(function.key.clone(), Arc::clone(function));
+        by_name.insert(Arc::clone(&function.key), Arc::clone(function));
         if name.namespace() == default_namespace {
-            by_name.insert(name.name().into(), Arc::clone(function));
+            by_name.insert(name.shared_name(), Arc::clone(function));
         }
-        bare.entry(name.name()).or_default().push(function);
     }
     if default_namespace.is_empty() {
-        for (name, candidates) in bare {
-            if let [only] = candidates.as_slice() {
+        let mut bare: HashMap<&str, Vec<(&FunctionName, &Arc<Function>)>> = HashMap::new();
+        for entry in functions {
+            bare.entry(entry.0.name()).or_default().push(entry);
+        }
+        for candidates in bare.values() {
+            if let [(name, only)] = candidates.as_slice() {
                 by_name
-                    .entry(name.into())
+                    .entry(name.shared_name())
                     .or_insert_with(|| Arc::clone(only));
             }
         }

@@ -155,8 +155,9 @@ pub fn answer(status: StatusCode) -> Answer {
     answer
 }
 
-/// Every function a provider knows, as last seen.
-pub type View = Arc<BTreeMap<FunctionName, FunctionView>>;
+/// Every function a provider knows, as last seen. What has not changed since the view before is the
+/// very same one.
+pub type View = Arc<BTreeMap<FunctionName, Arc<FunctionView>>>;
 
 /// One function as its provider sees it.
 #[derive(Clone, Debug)]

@@ -183,7 +183,7 @@ impl Remote {
         for listed in functions {
             match listed.name(&settings.remote.namespace) {
                 Ok(name) => {
-                    view.insert(name, listed.view());
+                    view.insert(name, Arc::new(listed.view()));
                 }
                 Err(_) => {
                     tracing::warn!(
@@ -197,9 +197,14 @@ impl Remote {
         self.view.send_if_modified(|seen| {
             for name in observed.keys() {
                 match seen.get(name) {
-                    Some(newer) => view.insert(name.clone(), newer.clone()),
+                    Some(newer) => view.insert(name.clone(), Arc::clone(newer)),
                     None => view.remove(name),
                 };
+            }
+            for (name, function) in &mut view {
+                if let Some(before) = seen.get(name).filter(|before| alike(before, function)) {
+                    *function = Arc::clone(before);
+                }
             }
             let modified = !same(seen, &view);
             if modified {
@@ -223,7 +228,7 @@ impl Remote {
                 // A new one in any case: others tell views apart by their address.
                 let mut changed = BTreeMap::clone(view);
                 match seen {
-                    Some(seen) => changed.insert(name.clone(), seen),
+                    Some(seen) => changed.insert(name.clone(), Arc::new(seen)),
                     None => changed.remove(name),
                 };
                 *view = Arc::new(changed);
@@ -657,12 +662,13 @@ fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Whether two views show the same, the very same functions.
 fn same(
-    a: &BTreeMap<FunctionName, FunctionView>,
-    b: &BTreeMap<FunctionName, FunctionView>,
+    a: &BTreeMap<FunctionName, Arc<FunctionView>>,
+    b: &BTreeMap<FunctionName, Arc<FunctionView>>,
 ) -> bool {
     let pairs = || a.iter().zip(b);
-    a.len() == b.len() && pairs().all(|(a, b)| a.0 == b.0 && alike(a.1, b.1))
+    a.len() == b.len() && pairs().all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1))
 }
 
 fn alike(a: &FunctionView, b: &FunctionView) -> bool {

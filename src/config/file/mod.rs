@@ -327,7 +327,8 @@ pub struct Function {
     pub mode: Option<Scalar<Mode>>,
     /// process: working directory. Default: the gateway's own.
     pub dir: Option<Scalar<PathBuf>>,
-    /// process: its whole environment beside `PATH`; values are never shown.
+    /// process: its whole environment beside `PATH` and `GATEWAY_INSTANCE`, by which the gateway finds
+    /// its processes again; values are never shown.
     pub environment: Option<Entries<Scalar<String>>>,
     /// process: copies asked for. Default: `scale.min`, which is 1.
     pub replicas: Option<Scalar<u64>>,

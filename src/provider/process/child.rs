@@ -65,6 +65,8 @@ pub(super) struct Program {
     environment: BTreeMap<String, String>,
     memory: Option<u64>,
     launch: Option<Plan>,
+    /// By which the reaper knows it.
+    mark: Arc<str>,
 }
 
 /// What one copy of a function has been given, for as long as it lives.
@@ -103,11 +105,13 @@ pub(super) enum ResolveError {
 
 impl Program {
     /// Finds the program as a shell would: a name with a slash counts from the working directory,
-    /// a bare name is looked up in the function's own `PATH` or else in the gateway's.
+    /// a bare name is looked up in the function's own `PATH` or else in the gateway's. `mark` is what
+    /// the reaper knows it by.
     pub fn resolve(
         process: &config::Process,
         confinement: &Confinement,
         equipment: &Equipment,
+        mark: Arc<str>,
     ) -> Result<Self, ResolveError> {
         let name = process.command.first().ok_or(ResolveError::Empty)?;
         let search = match process.environment.get("PATH") {
@@ -138,6 +142,7 @@ impl Program {
                 .limits
                 .memory
                 .filter(|_| confinement.limits_each_process()),
+            mark,
         };
         if let Some(secrets) = secrets {
             program.show_secrets(secrets, confinement.shows_secrets());
@@ -167,14 +172,13 @@ impl Program {
     }
 
     /// The command with `{port}` filled in, and the port in the environment under the three names
-    /// that functions look for (users.md section 5.4); `dir` marks it for the reaper.
-    pub fn command_on_port(&self, port: u16, dir: &Path) -> io::Result<Prepared> {
+    /// that functions look for (users.md section 5.4).
+    pub fn command_on_port(&self, port: u16) -> io::Result<Prepared> {
         let port = port.to_string();
         let mut prepared = self.command_with(true, |argument| argument.replace("{port}", &port))?;
         for name in ["PORT", "port", "http_port"] {
             prepared.env(name, &port);
         }
-        prepared.env(reaper::MARK, dir);
         Ok(prepared)
     }
 
@@ -206,6 +210,7 @@ impl Program {
             .args(words.map(|word| argument(word)))
             .process_group(0)
             .env_clear()
+            .env(reaper::MARK, &*self.mark)
             .env("PATH", &self.search);
         for (name, value) in &self.environment {
             let name = match self.launch {

@@ -156,7 +156,7 @@ pub enum State {
 /// Folder of the secrets below the state folder.
 const SECRETS: &str = "secrets";
 
-type Declaration = Arc<BTreeMap<FunctionName, Desired>>;
+type Declaration = Arc<BTreeMap<FunctionName, Arc<Desired>>>;
 type Statuses = Arc<BTreeMap<FunctionName, Arc<Status>>>;
 
 /// What the supervisor tells the world.
@@ -208,14 +208,14 @@ impl Runner {
     }
 
     /// Says what shall run from now on: all of it, what is left out ends. Returns at once.
-    pub fn declare(&self, functions: BTreeMap<FunctionName, Desired>) {
+    pub fn declare(&self, functions: BTreeMap<FunctionName, Arc<Desired>>) {
         self.declared.send_replace(Arc::new(functions));
     }
 
     /// Shows what is declared as functions that start, so that nobody takes them for missing. To be
     /// called before [`Runner::run`], which then tells more.
     pub fn foretell(&self) {
-        let starting = |(name, desired): (&FunctionName, &Desired)| {
+        let starting = |(name, desired): (&FunctionName, &Arc<Desired>)| {
             let view = FunctionView {
                 replicas: Vec::new(),
                 desired: desired.process.replicas,
@@ -224,7 +224,7 @@ impl Runner {
                 slots: 1,
                 problem: None,
             };
-            (name.clone(), view)
+            (name.clone(), Arc::new(view))
         };
         let view = self.declared.borrow().iter().map(starting).collect();
         self.published.view.send_replace(Arc::new(view));

@@ -3,8 +3,8 @@
 //! It holds one end of a pipe whose other end only the gateway holds. When the gateway ends, even
 //! by `kill -9`, the pipe closes; then the reaper kills every process group that the
 //! ledger of the runtime directory still names, and every process that carries the [`MARK`] of the
-//! directory: a long-lived one that had just been started, or that left its group (`setsid`). Then
-//! it removes the directory and exits. A reaper that ends before its gateway is started again.
+//! directory: one that had just been started, or that left its group (`setsid`). Then it removes the
+//! directory and exits. A reaper that ends before its gateway is started again.
 //!
 //! A process that leaves its group and clears its environment escapes; only a cgroup or a process
 //! namespace would hold it.
@@ -22,6 +22,7 @@ use rustix::process::{Pid, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::ledger::{self, Record};
+use super::runtime_dir;
 
 /// What `gateway reaper DIR` runs: standard input is the pipe. It must be called before the
 /// process has any other business, with nothing else on standard input.
@@ -35,9 +36,9 @@ pub fn main(dir: &Path) -> ExitCode {
     }
 }
 
-/// The variable by which a long-lived process and its descendants are found: it holds the runtime
-/// directory of the gateway that started it.
-pub(super) const MARK: &str = "GATEWAY_RUNTIME_DIR";
+/// The variable by which processes and their descendants are found: it holds the name of the runtime
+/// directory of the gateway that started them.
+pub(super) const MARK: &str = "GATEWAY_INSTANCE";
 
 /// Time until a reaper that ended is started again.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -165,8 +166,7 @@ fn kill(record: Record) {
 
 /// Kills every process with the mark of `dir` in its environment; says whether there was one.
 fn kill_marked(dir: &Path) -> bool {
-    let mut mark = format!("{MARK}=").into_bytes();
-    mark.extend_from_slice(dir.as_os_str().as_encoded_bytes());
+    let mark = format!("{MARK}={}", runtime_dir::mark(dir)).into_bytes();
     let mut found = false;
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -219,7 +219,7 @@ mod tests {
         let start = |dir: &Path| {
             Command::new("sleep")
                 .arg("300")
-                .env(MARK, dir)
+                .env(MARK, &*runtime_dir::mark(dir))
                 .process_group(0)
                 .spawn()
                 .unwrap()

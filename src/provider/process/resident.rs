@@ -51,11 +51,12 @@ impl Resident {
         belongings: &Belongings,
         equipment: Equipment,
     ) -> Result<Self, String> {
-        let program = Program::resolve(process, &host.confinement, &equipment);
+        let mark = host.dir.mark();
+        let program = Program::resolve(process, &host.confinement, &equipment, mark);
         let program = program.map_err(|error| error.to_string())?;
         let start = async {
             let port = host.ports.take()?;
-            let mut command = program.command_on_port(port.number(), host.dir.path())?;
+            let mut command = program.command_on_port(port.number())?;
             let (stdout, writer) = io::pipe()?;
             command.stdin(Stdio::null()).stdout(writer);
             let (stderr, writer) = io::pipe()?;

@@ -52,6 +52,11 @@ impl RuntimeDir {
         &self.path
     }
 
+    /// What tells the processes of this gateway from those of others: the directory's name.
+    pub fn mark(&self) -> Arc<str> {
+        mark(&self.path)
+    }
+
     /// A path for one more socket, never given out before.
     pub fn socket(&self) -> Arc<Path> {
         self.path.join(format!("{}.sock", self.number())).into()
@@ -86,6 +91,14 @@ pub(super) fn default_parent() -> PathBuf {
 /// A number nobody can foresee, from the seeds of the standard library's hash maps.
 pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
+}
+
+/// The mark of a directory.
+pub(super) fn mark(path: &Path) -> Arc<str> {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into()
 }
 
 fn make(path: &Path) -> io::Result<File> {

@@ -6,6 +6,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::net::UnixListener;
@@ -54,6 +55,8 @@ pub(super) struct Belongings {
     pub logs: Arc<LogRing>,
     /// What runs of it.
     pub running: Arc<Running>,
+    /// Whether the condition of a copy has changed since it was looked at.
+    pub changed: Arc<AtomicBool>,
 }
 
 impl Belongings {
@@ -63,6 +66,7 @@ impl Belongings {
             namespace: name.namespace().into(),
             logs: LogRing::new(),
             running: Arc::default(),
+            changed: Arc::default(),
         }
     }
 }
@@ -255,7 +259,8 @@ impl Task {
             Ok(equipment) => equipment,
             Err(problem) => return failed(problem),
         };
-        let program = match Program::resolve(&self.process, &self.host.confinement, &equipment) {
+        let (confinement, mark) = (&self.host.confinement, self.host.dir.mark());
+        let program = match Program::resolve(&self.process, confinement, &equipment, mark) {
             Ok(program) => program,
             Err(error) => return failed(error.to_string()),
         };
@@ -341,6 +346,7 @@ impl Task {
             condition.replica = None;
             change(condition);
         });
+        self.belongings.changed.store(true, Ordering::Release);
         self.host.changed.notify_one();
     }
 }

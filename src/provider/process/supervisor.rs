@@ -10,6 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,11 +29,20 @@ pub(super) struct Supervisor {
 }
 
 struct Function {
-    desired: Desired,
+    desired: Arc<Desired>,
     belongings: Belongings,
+    /// What was published of it last.
+    shown: Option<Shown>,
     current: Revision,
     /// Starts beside the current one, to take its place.
     next: Option<Revision>,
+}
+
+/// A function as the world sees it.
+#[derive(Clone)]
+struct Shown {
+    view: Arc<FunctionView>,
+    status: Arc<Status>,
 }
 
 /// One command of a function, and the copies that run it.
@@ -98,7 +108,7 @@ impl Supervisor {
         while self.crew.tasks.join_next().await.is_some() {}
     }
 
-    fn declare(&mut self, declaration: &BTreeMap<FunctionName, Desired>) {
+    fn declare(&mut self, declaration: &BTreeMap<FunctionName, Arc<Desired>>) {
         let crew = &mut self.crew;
         self.functions.retain(|name, function| {
             let stays = declaration.contains_key(name);
@@ -115,6 +125,8 @@ impl Supervisor {
                     let function = crew.add(name, desired);
                     self.functions.insert(name.clone(), function);
                 }
+                // Mostly it is the very same one.
+                Some(function) if Arc::ptr_eq(&function.desired, desired) => {}
                 Some(function) if function.desired == *desired => {}
                 Some(function) => crew.change(name, function, desired),
             }
@@ -130,19 +142,21 @@ impl Supervisor {
                 ready == next.slots.len() || (ready > 0 && !old_works)
             };
             if let Some(next) = function.next.take_if(ready) {
+                function.shown = None;
                 let mut old = std::mem::replace(&mut function.current, next);
                 self.crew.withdraw(&mut old);
             }
         }
     }
 
+    /// Shows how everything is now; what has not changed is looked at no further.
     fn publish(&mut self) {
-        let view = |(name, function): (&FunctionName, &Function)| (name.clone(), function.view());
-        let view = self.functions.iter().map(view).collect();
-        let status = |(name, function): (&FunctionName, &Function)| {
-            (name.clone(), Arc::new(function.status()))
-        };
-        let statuses = self.functions.iter().map(status).collect();
+        let (mut view, mut statuses) = (BTreeMap::new(), BTreeMap::new());
+        for (name, function) in &mut self.functions {
+            let Shown { view: seen, status } = function.show();
+            view.insert(name.clone(), seen);
+            statuses.insert(name.clone(), status);
+        }
         self.published.statuses.send_replace(Arc::new(statuses));
         self.published.view.send_replace(Arc::new(view));
         self.crew.withdrawn.clear();
@@ -150,18 +164,20 @@ impl Supervisor {
 }
 
 impl Crew {
-    fn add(&mut self, name: &FunctionName, desired: &Desired) -> Function {
+    fn add(&mut self, name: &FunctionName, desired: &Arc<Desired>) -> Function {
         let belongings = Belongings::new(name);
         Function {
-            desired: desired.clone(),
+            shown: None,
+            desired: Arc::clone(desired),
             current: self.revise(name, desired, &belongings),
             next: None,
             belongings,
         }
     }
 
-    fn change(&mut self, name: &FunctionName, function: &mut Function, desired: &Desired) {
-        function.desired = desired.clone();
+    fn change(&mut self, name: &FunctionName, function: &mut Function, desired: &Arc<Desired>) {
+        function.desired = Arc::clone(desired);
+        function.shown = None;
         let belongings = function.belongings.clone();
         let process = &desired.process;
         self.resize(name, &mut function.current, process.replicas, &belongings);
@@ -237,6 +253,22 @@ impl Revision {
 }
 
 impl Function {
+    /// How it is now.
+    fn show(&mut self) -> Shown {
+        // The flag is lowered before its copies are looked at, so no change is missed.
+        let changed = self.belongings.changed.swap(false, Ordering::AcqRel);
+        match &self.shown {
+            Some(shown) if !changed => shown.clone(),
+            _ => {
+                let shown = Shown {
+                    view: Arc::new(self.view()),
+                    status: Arc::new(self.status()),
+                };
+                self.shown.insert(shown).clone()
+            }
+        }
+    }
+
     fn view(&self) -> FunctionView {
         let conditions = self.current.conditions().into_iter();
         let replicas: Vec<_> = conditions

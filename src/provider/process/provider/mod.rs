@@ -78,7 +78,7 @@ impl ProcessProvider {
                 namespaces,
             },
         ) = Store::open(&config.state_dir)?;
-        let state = State {
+        let mut state = State {
             settings: Arc::new(Settings::of(config)),
             functions: functions
                 .into_iter()
@@ -86,9 +86,11 @@ impl ProcessProvider {
                 .collect(),
             namespaces,
             scaled: BTreeMap::new(),
+            desired: BTreeMap::new(),
         };
+        state.settle();
         let runner = Runner::new(options)?;
-        runner.declare(state.desired());
+        runner.declare(state.desired.clone());
         runner.foretell();
         let ground = Ground {
             runner,
@@ -316,9 +318,7 @@ impl Provider for ProcessProvider {
             return Err(missing(name).into());
         }
         let replicas = replicas.min(MAX_REPLICAS);
-        self.ground.change(|state| {
-            state.scaled.insert(name.clone(), replicas);
-        });
+        self.ground.put(|state| state.scale(name, replicas));
         self.ground.unwritten.notify_one();
         Ok(())
     }
@@ -439,9 +439,7 @@ impl Provider for ProcessProvider {
             return Err(Refusal::bad_request(message).into());
         }
         if state.settings.declared.contains_key(&name) {
-            self.ground.change(|state| {
-                state.scaled.insert(name, wanted.replicas);
-            });
+            self.ground.put(|state| state.scale(&name, wanted.replicas));
         } else {
             let record = state.functions.get(&name).ok_or_else(|| missing(&name))?;
             let mut record = Record::clone(record);
@@ -664,10 +662,18 @@ impl ProcessProvider {
 impl Ground {
     /// Changes the state and puts it in force.
     fn change(&self, change: impl FnOnce(&mut State)) {
+        self.put(|state| {
+            change(state);
+            state.settle();
+        });
+    }
+
+    /// The same for a change that leaves `desired` right.
+    fn put(&self, change: impl FnOnce(&mut State)) {
         let _putting = self.putting.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = State::clone(&self.state.load());
         change(&mut state);
-        self.runner.declare(state.desired());
+        self.runner.declare(state.desired.clone());
         self.state.store(Arc::new(state));
     }
 }

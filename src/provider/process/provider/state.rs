@@ -20,6 +20,8 @@ pub(super) struct State {
     /// Replicas of functions where they differ from what the file or the record says: somebody
     /// scaled a declared function, or the record is still to be written.
     pub scaled: BTreeMap<FunctionName, u64>,
+    /// Everything that shall run, by all of the above.
+    pub desired: BTreeMap<FunctionName, Arc<Desired>>,
 }
 
 /// What the configuration says.
@@ -52,8 +54,8 @@ impl Settings {
 }
 
 impl State {
-    /// Everything that shall run. What the file declares comes first.
-    pub fn desired(&self) -> BTreeMap<FunctionName, Desired> {
+    /// Works out what shall run. What the file declares comes first.
+    pub fn settle(&mut self) {
         let mut desired: BTreeMap<_, _> = self
             .functions
             .iter()
@@ -69,7 +71,21 @@ impl State {
                 desired.insert(name.clone(), Desired { process, scaling });
             }
         }
-        desired
+        let before = std::mem::take(&mut self.desired);
+        let kept = |(name, desired): (FunctionName, Desired)| {
+            let same = before.get(&name).filter(|before| ***before == desired);
+            let desired = same.map_or_else(|| Arc::new(desired), Arc::clone);
+            (name, desired)
+        };
+        self.desired = desired.into_iter().map(kept).collect();
+    }
+
+    /// Sets the replicas of one function; the rest stays as it is.
+    pub fn scale(&mut self, name: &FunctionName, replicas: u64) {
+        self.scaled.insert(name.clone(), replicas);
+        if let Some(desired) = self.desired.get_mut(name) {
+            Arc::make_mut(desired).process.replicas = replicas;
+        }
     }
 
     /// Replicas of a function that the API knows: as somebody decided last, written or not.

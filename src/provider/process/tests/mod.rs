@@ -73,15 +73,15 @@ impl Running {
             process,
             scaling: Default::default(),
         };
-        self.provider.declare([(name(), desired)].into());
+        self.provider.declare([(name(), Arc::new(desired))].into());
     }
 
     /// Waits until the view of `f` is as wanted.
     async fn view(&self, wanted: impl Fn(&FunctionView) -> bool) -> FunctionView {
         let mut view = self.provider.view();
-        let wanted = view.wait_for(|view| view.get(&name()).is_some_and(&wanted));
+        let wanted = view.wait_for(|view| view.get(&name()).is_some_and(|view| wanted(view)));
         let view = tokio::time::timeout(LONG, wanted).await.unwrap().unwrap();
-        view[&name()].clone()
+        FunctionView::clone(&view[&name()])
     }
 
     /// Waits until `f` can be called, and for its address.

@@ -33,9 +33,11 @@ async fn be_a_gateway() {
     let file = folder.join("pids");
     let script = "trap '' TERM; sleep 1000 & echo $! >> FILE; echo $$ >> FILE; wait; sleep 1000";
     let script = script.replace("FILE", file.to_str().unwrap());
-    let desired = |process| Desired {
-        process,
-        scaling: Default::default(),
+    let desired = |process| {
+        Arc::new(Desired {
+            process,
+            scaling: Default::default(),
+        })
     };
     let other = FunctionName::new("other", "test").unwrap();
     let functions = [

@@ -132,7 +132,9 @@ async fn classic_replicas_are_counted_and_share_one_address() {
         };
         let scaling = Scaling::default();
         let desired = Desired { process, scaling };
-        running.provider.declare([(name(), desired)].into());
+        running
+            .provider
+            .declare([(name(), Arc::new(desired))].into());
     };
     declare(3);
     let view = running.view(|view| view.available == 3).await;
@@ -222,7 +224,7 @@ async fn what_is_declared_is_there_before_anything_runs() {
         process: classic(&["cat"]),
         scaling: Default::default(),
     };
-    runner.declare([(name(), desired)].into());
+    runner.declare([(name(), Arc::new(desired))].into());
     assert!(runner.view().borrow().is_empty());
     runner.foretell();
     let view = Arc::clone(&runner.view().borrow());
