@@ -34,8 +34,11 @@ pub struct Snapshot {
     pub routes: Vec<Route>,
     /// The provider's view it was compiled from.
     pub provided: provider::View,
-    by_name: HashMap<Arc<str>, Arc<Function>>,
+    by_name: Arc<Index>,
 }
+
+/// Functions by full name, and by bare name where that is clear.
+type Index = HashMap<Arc<str>, Arc<Function>>;
 
 /// A compiled host and path rule.
 pub struct Route {
@@ -75,8 +78,9 @@ pub struct Workshop {
     /// Replicas at addresses. Each function has its own of an address, so that calls in flight are
     /// counted for each.
     replicas: HashMap<FunctionName, Replicas>,
-    gone: Vec<Arc<Live>>,
-    before: Option<Before>,
+    /// Whose lines are to be woken, to find the next snapshot.
+    waking: Vec<Arc<Live>>,
+    last: Option<Last>,
 }
 
 type Replicas = HashMap<ReplicaKey, Arc<Replica>>;
@@ -89,13 +93,29 @@ struct ReplicaKey {
     base_path: String,
 }
 
-/// What the last snapshot was made from, and its functions: those that nothing has changed for are
-/// taken over.
-struct Before {
-    config: Arc<Config>,
-    resolved: Resolved,
-    provider: provider::View,
+/// The last snapshot, and what it was made from. Mostly one function has changed since, of many.
+struct Last {
+    view: View,
     functions: BTreeMap<FunctionName, Arc<Function>>,
+    by_name: Arc<Index>,
+    fallback: Option<Arc<Function>>,
+}
+
+impl Last {
+    /// The functions that a new view shows differently; `None` where more than that has changed.
+    fn changed(&self, view: &View) -> Option<Vec<FunctionName>> {
+        let (old, new) = (&self.view, view);
+        let same = Arc::ptr_eq(&old.config, &new.config)
+            && Arc::ptr_eq(&old.resolved, &new.resolved)
+            && old.adopted == new.adopted
+            && old.provider.len() == new.provider.len();
+        let pairs = || old.provider.iter().zip(new.provider.iter());
+        if !same || pairs().any(|(old, new)| old.0 != new.0) {
+            return None;
+        }
+        let different = pairs().filter(|(old, new)| !Arc::ptr_eq(old.1, new.1));
+        Some(different.map(|(old, _)| old.0.clone()).collect())
+    }
 }
 
 /// What is known when a snapshot is made.
@@ -131,20 +151,26 @@ impl Workshop {
             lives: HashMap::new(),
             unknown,
             replicas: HashMap::new(),
-            gone: Vec::new(),
-            before: None,
+            waking: Vec::new(),
+            last: None,
         }
     }
 
-    /// Wakes whoever waits in line, to find the snapshot that has just been stored.
+    /// Wakes whoever waits in line for a function that has changed, to find the snapshot that has
+    /// just been stored.
     pub fn wake_lines(&mut self) {
-        let lives = self.lives.values();
-        lives.for_each(|live| live.gate.wake());
-        self.gone.drain(..).for_each(|live| live.gate.wake());
+        self.waking.drain(..).for_each(|live| live.gate.wake());
     }
 
     /// Compiles a snapshot, sets the gates accordingly and forgets what is no longer there.
     pub fn compile(&mut self, view: &View) -> Snapshot {
+        match self.last.take().map(|last| (last.changed(view), last)) {
+            Some((Some(changed), last)) => self.patch(view, last, &changed),
+            _ => self.compile_all(view),
+        }
+    }
+
+    fn compile_all(&mut self, view: &View) -> Snapshot {
         let replicas_before = std::mem::take(&mut self.replicas);
         let mut making = Making {
             view,
@@ -152,28 +178,72 @@ impl Workshop {
             replicas_before,
             functions: BTreeMap::new(),
         };
-        making.declared_functions();
-        making.provided_functions();
-        making.adopted_functions();
+        making.all();
         let fallback = making.fallback();
         let functions = making.functions;
-        self.settle(&functions, view);
+        for (name, function) in &functions {
+            self.settle(name, function, view);
+        }
+        self.forget(&functions);
         let by_name = index(&functions, view.config.default_namespace());
-        self.before = Some(Before {
-            config: Arc::clone(&view.config),
-            resolved: Arc::clone(&view.resolved),
-            provider: Arc::clone(&view.provider),
-            functions,
-        });
-        Snapshot {
+        self.finish(view, functions, by_name, fallback)
+    }
+
+    /// Makes the functions anew that have changed, and takes the others over.
+    fn patch(&mut self, view: &View, last: Last, changed: &[FunctionName]) -> Snapshot {
+        let taken = |name: &FunctionName| Some((name.clone(), self.replicas.remove(name)?));
+        let replicas_before = changed.iter().filter_map(taken).collect();
+        let mut making = Making {
+            view,
+            workshop: self,
+            replicas_before,
+            functions: last.functions,
+        };
+        for name in changed {
+            making.one(name);
+        }
+        let functions = making.functions;
+        let mut by_name = Index::clone(&last.by_name);
+        for name in changed {
+            let Some(function) = functions.get(name) else {
+                continue;
+            };
+            self.settle(name, function, view);
+            by_name.insert(Arc::clone(&function.key), Arc::clone(function));
+            if let Some(bare) = by_name
+                .get_mut(name.name())
+                .filter(|bare| bare.name == *name)
+            {
+                *bare = Arc::clone(function);
+            }
+        }
+        self.finish(view, functions, by_name, last.fallback)
+    }
+
+    fn finish(
+        &mut self,
+        view: &View,
+        functions: BTreeMap<FunctionName, Arc<Function>>,
+        by_name: Index,
+        fallback: Option<Arc<Function>>,
+    ) -> Snapshot {
+        let by_name = Arc::new(by_name);
+        let snapshot = Snapshot {
             generation: view.generation,
             config: Arc::clone(&view.config),
-            routes: self.routes(view, &by_name, fallback.as_ref()),
+            routes: routes(view, &by_name, fallback.as_ref()),
             unknown: Arc::clone(&self.unknown),
             provided: Arc::clone(&view.provider),
-            fallback,
+            fallback: fallback.clone(),
+            by_name: Arc::clone(&by_name),
+        };
+        self.last = Some(Last {
+            view: view.clone(),
+            functions,
             by_name,
-        }
+            fallback,
+        });
+        snapshot
     }
 
     fn live(&mut self, name: &FunctionName) -> Arc<Live> {
@@ -184,66 +254,57 @@ impl Workshop {
         Arc::clone(live)
     }
 
-    /// Opens and shuts the gates, shows the replica counts, and forgets functions that have gone.
-    fn settle(&mut self, functions: &BTreeMap<FunctionName, Arc<Function>>, view: &View) {
-        for (name, function) in functions {
-            // Names that callers made up share one gate with the provider itself: it stays open.
-            if Arc::ptr_eq(&function.live, &self.unknown) || self.has(name, function) {
-                continue;
-            }
-            let provided = view.provider.get(name);
-            let addresses = function.replicas.len() as u64;
-            let available = provided.map_or(addresses, |view| view.available);
-            let capacity = match (addresses, function.scaling.concurrency) {
-                (0, _) => 0,
-                (_, None) => OPEN,
-                (count, Some(each)) => places(each, count.max(available)),
-            };
-            function.live.gate.set_capacity(capacity);
-            let replicas = metrics::Replicas {
-                desired: provided.map_or(addresses, |view| view.desired),
-                available,
-                scaling: function.scaling,
-            };
-            function.live.metrics.set_replicas(replicas);
+    /// Opens and shuts a function's gate, and shows its replica counts.
+    fn settle(&mut self, name: &FunctionName, function: &Arc<Function>, view: &View) {
+        // Names that callers made up share one gate with the provider itself: it stays open.
+        if Arc::ptr_eq(&function.live, &self.unknown) {
+            return;
         }
-        let (metrics, gone) = (&self.metrics, &mut self.gone);
+        let provided = view.provider.get(name);
+        let addresses = function.replicas.len() as u64;
+        let available = provided.map_or(addresses, |view| view.available);
+        let capacity = match (addresses, function.scaling.concurrency) {
+            (0, _) => 0,
+            (_, None) => OPEN,
+            (count, Some(each)) => places(each, count.max(available)),
+        };
+        function.live.gate.set_capacity(capacity);
+        let replicas = metrics::Replicas {
+            desired: provided.map_or(addresses, |view| view.desired),
+            available,
+            scaling: function.scaling,
+        };
+        function.live.metrics.set_replicas(replicas);
+        self.waking.push(Arc::clone(&function.live));
+    }
+
+    /// Forgets functions that have gone.
+    fn forget(&mut self, functions: &BTreeMap<FunctionName, Arc<Function>>) {
+        let (metrics, waking) = (&self.metrics, &mut self.waking);
         self.lives.retain(|name, live| {
             let keep = functions.contains_key(name);
             if !keep {
                 metrics.forget(live.metrics.label());
-                gone.push(Arc::clone(live));
+                waking.push(Arc::clone(live));
             }
             keep
         });
     }
+}
 
-    /// Whether the last snapshot had the very same function.
-    fn has(&self, name: &FunctionName, function: &Arc<Function>) -> bool {
-        let before = self.before.as_ref();
-        let before = before.and_then(|before| before.functions.get(name));
-        before.is_some_and(|before| Arc::ptr_eq(before, function))
-    }
-
-    fn routes(
-        &mut self,
-        view: &View,
-        by_name: &HashMap<Arc<str>, Arc<Function>>,
-        fallback: Option<&Arc<Function>>,
-    ) -> Vec<Route> {
-        let routes = view.config.routes.iter();
-        routes
-            .map(|route| Route {
-                host: route.host.clone(),
-                path: route.path.clone(),
-                function: by_name
-                    .get(route.function.to_string().as_str())
-                    .or_else(|| by_name.get(route.function.name()))
-                    .cloned()
-                    .or_else(|| fallback.map(|fallback| renamed(fallback, &route.function))),
-            })
-            .collect()
-    }
+fn routes(view: &View, by_name: &Index, fallback: Option<&Arc<Function>>) -> Vec<Route> {
+    let routes = view.config.routes.iter();
+    routes
+        .map(|route| Route {
+            host: route.host.clone(),
+            path: route.path.clone(),
+            function: by_name
+                .get(route.function.to_string().as_str())
+                .or_else(|| by_name.get(route.function.name()))
+                .cloned()
+                .or_else(|| fallback.map(|fallback| renamed(fallback, &route.function))),
+        })
+        .collect()
 }
 
 /// One run of [`Workshop::compile`].
@@ -255,78 +316,63 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    fn declared_functions(&mut self) {
-        let config = Arc::clone(&self.view.config);
+    fn all(&mut self) {
+        let (config, provider) = (
+            Arc::clone(&self.view.config),
+            Arc::clone(&self.view.provider),
+        );
         for (name, function) in &config.functions {
-            if self.take_over(name) {
-                continue;
-            }
-            let found = match &function.place {
-                Place::Upstream(upstreams) => Found {
-                    slots: Some(1),
-                    ..self.upstreams(name, upstreams)
-                },
-                Place::Process(_) => self
-                    .view
-                    .provider
-                    .get(name)
-                    .map_or_else(Found::default, |view| provided(view)),
-            };
-            self.add(
-                name,
-                found,
-                PathRule::Trimmed,
-                function.timeouts,
-                function.scaling,
-            );
+            self.declared(name, function);
         }
-    }
-
-    /// Takes a function over that nothing has changed for. Says whether it could.
-    fn take_over(&mut self, name: &FunctionName) -> bool {
-        let Some(before) = &self.workshop.before else {
-            return false;
-        };
-        let provided = match (before.provider.get(name), self.view.provider.get(name)) {
-            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
-            (None, None) => true,
-            _ => false,
-        };
-        let same = provided
-            && Arc::ptr_eq(&before.config, &self.view.config)
-            && Arc::ptr_eq(&before.resolved, &self.view.resolved);
-        let Some(function) = before.functions.get(name).filter(|_| same) else {
-            return false;
-        };
-        self.functions.insert(name.clone(), Arc::clone(function));
-        if let Some(replicas) = self.replicas_before.remove(name) {
-            self.workshop.replicas.insert(name.clone(), replicas);
-        }
-        true
-    }
-
-    fn provided_functions(&mut self) {
-        let provider = Arc::clone(&self.view.provider);
-        let config = Arc::clone(&self.view.config);
         for (name, function) in provider.iter() {
-            if self.functions.contains_key(name) || self.take_over(name) {
-                continue;
+            if !config.functions.contains_key(name) {
+                self.provided(name, function);
             }
-            let (found, path) = match &config.provider {
-                Provider::Process(_) => (provided(function), PathRule::Trimmed),
-                Provider::Remote(remote) => {
-                    let callable = function.desired > 0 && function.available > 0;
-                    if callable || !config.scale.from_zero {
-                        self.remote(remote, name, &called_as(name, remote))
-                    } else {
-                        // Its calls wait, and wake it. The next replica is a new one: this one may
-                        // have been closed when it was put to sleep.
-                        (Found::default(), PathRule::of(remote))
-                    }
-                }
-            };
-            self.add(name, found, path, config.timeouts, function.scaling);
         }
+        self.adopted_functions();
+    }
+
+    fn one(&mut self, name: &FunctionName) {
+        let (config, provider) = (
+            Arc::clone(&self.view.config),
+            Arc::clone(&self.view.provider),
+        );
+        match (config.functions.get(name), provider.get(name)) {
+            (Some(function), _) => self.declared(name, function),
+            (None, Some(function)) => self.provided(name, function),
+            (None, None) => {}
+        }
+    }
+
+    fn declared(&mut self, name: &FunctionName, function: &crate::config::Function) {
+        let view = self.view.provider.get(name);
+        let found = match &function.place {
+            Place::Upstream(upstreams) => Found {
+                slots: Some(1),
+                ..self.upstreams(name, upstreams)
+            },
+            Place::Process(_) => view.map_or_else(Found::default, |view| provided(view)),
+        };
+        let (timeouts, scaling) = (function.timeouts, function.scaling);
+        self.add(name, found, PathRule::Trimmed, timeouts, scaling);
+    }
+
+    fn provided(&mut self, name: &FunctionName, function: &FunctionView) {
+        let config = Arc::clone(&self.view.config);
+        let (found, path) = match &config.provider {
+            Provider::Process(_) => (provided(function), PathRule::Trimmed),
+            Provider::Remote(remote) => {
+                let callable = function.desired > 0 && function.available > 0;
+                if callable || !config.scale.from_zero {
+                    self.remote(remote, name, &called_as(name, remote))
+                } else {
+                    // Its calls wait, and wake it. The next replica is a new one: this one may have
+                    // been closed when it was put to sleep.
+                    (Found::default(), PathRule::of(remote))
+                }
+            }
+        };
+        self.add(name, found, path, config.timeouts, function.scaling);
     }
 
     fn adopted_functions(&mut self) {
@@ -583,13 +629,10 @@ fn provided(view: &FunctionView) -> Found {
     }
 }
 
-/// Full names, and bare names where they are clear: in the default namespace, or in the only one
-/// that has the name when no default is known.
-fn index(
-    functions: &BTreeMap<FunctionName, Arc<Function>>,
-    default_namespace: &str,
-) -> HashMap<Arc<str>, Arc<Function>> {
-    let mut by_name = HashMap::with_capacity(functions.len() * 2);
+/// A bare name is that of the default namespace; where no default is known, that of the only
+/// namespace which has it.
+fn index(functions: &BTreeMap<FunctionName, Arc<Function>>, default_namespace: &str) -> Index {
+    let mut by_name = Index::with_capacity(functions.len() * 2);
     for (name, function) in functions {
         by_name.insert(Arc::clone(&function.key), Arc::clone(function));
         if name.namespace() == default_namespace {

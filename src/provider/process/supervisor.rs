@@ -152,13 +152,18 @@ impl Supervisor {
     /// Shows how everything is now; what has not changed is looked at no further.
     fn publish(&mut self) {
         let (mut view, mut statuses) = (BTreeMap::new(), BTreeMap::new());
+        let mut modified = self.published.view.borrow().len() != self.functions.len();
         for (name, function) in &mut self.functions {
+            let before = function.shown.as_ref().map(|shown| Arc::clone(&shown.view));
             let Shown { view: seen, status } = function.show();
+            modified |= before.is_none_or(|before| !Arc::ptr_eq(&before, &seen));
             view.insert(name.clone(), seen);
             statuses.insert(name.clone(), status);
         }
         self.published.statuses.send_replace(Arc::new(statuses));
-        self.published.view.send_replace(Arc::new(view));
+        if modified {
+            self.published.view.send_replace(Arc::new(view));
+        }
         self.crew.withdrawn.clear();
     }
 }
@@ -259,12 +264,16 @@ impl Function {
         let changed = self.belongings.changed.swap(false, Ordering::AcqRel);
         match &self.shown {
             Some(shown) if !changed => shown.clone(),
-            _ => {
-                let shown = Shown {
-                    view: Arc::new(self.view()),
-                    status: Arc::new(self.status()),
+            before => {
+                let view = self.view();
+                let before = before.as_ref().map(|shown| &shown.view);
+                // A copy that starts is another status, and no other view: who calls sees nothing.
+                let view = match before.filter(|before| alike(before, &view)) {
+                    Some(before) => Arc::clone(before),
+                    None => Arc::new(view),
                 };
-                self.shown.insert(shown).clone()
+                let status = Arc::new(self.status());
+                self.shown.insert(Shown { view, status }).clone()
             }
         }
     }
@@ -314,6 +323,15 @@ impl Function {
         let next = self.next.as_ref().and_then(of).map(new);
         next.or_else(|| of(&self.current))
     }
+}
+
+/// Whether two views say the same to those who call.
+fn alike(a: &FunctionView, b: &FunctionView) -> bool {
+    let replicas = || a.replicas.iter().zip(&b.replicas);
+    (a.desired, a.available, a.scaling, a.slots, &a.problem)
+        == (b.desired, b.available, b.scaling, b.slots, &b.problem)
+        && a.replicas.len() == b.replicas.len()
+        && replicas().all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 fn without_replicas(process: &Process) -> Process {
