@@ -74,8 +74,8 @@ pub struct Live {
     pub metrics: FunctionMetrics,
     /// Whether somebody is waking it: set by the first who asks.
     pub rousing: AtomicBool,
-    /// Held while it is woken or put to sleep: one after the other.
-    pub resting: tokio::sync::Mutex<()>,
+    /// Held while its replicas are changed by the gateway itself: one change after the other.
+    pub scaling: tokio::sync::Mutex<()>,
 }
 
 impl Live {
@@ -85,7 +85,7 @@ impl Live {
             gate: Gate::new(capacity),
             metrics,
             rousing: AtomicBool::new(false),
-            resting: tokio::sync::Mutex::new(()),
+            scaling: tokio::sync::Mutex::new(()),
         })
     }
 }

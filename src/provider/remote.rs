@@ -473,7 +473,16 @@ impl Provider for Remote {
             .await
             .map_err(Refusal::from)?;
         match answer.status() {
-            StatusCode::OK | StatusCode::ACCEPTED => Ok(()),
+            StatusCode::OK | StatusCode::ACCEPTED => {
+                // Until the next look tells more: whoever decides next has to know of it.
+                let seen = self.view.borrow().get(name).map(Arc::clone);
+                if let Some(seen) = seen {
+                    let mut seen = FunctionView::clone(&seen);
+                    seen.desired = replicas;
+                    self.publish_one(name, Some(seen));
+                }
+                Ok(())
+            }
             status => {
                 let words = String::from_utf8_lossy(answer.body());
                 let words = words.trim().chars().take(200).collect::<String>();

@@ -465,11 +465,12 @@ impl Proxy {
         }
     }
 
-    /// Somebody answered under a name that is not listed: it may have been deployed meanwhile.
+    /// Somebody answered under a name that is not listed, or could not: it may have been deployed
+    /// meanwhile, and sleep.
     fn notice_unknown(&self, call: &Call, status: u16) {
         if let Some(live) = call.counted_on()
             && Arc::ptr_eq(live, &call.snapshot.unknown)
-            && status < 400
+            && !(400..500).contains(&status)
         {
             self.gateway.provider.refresh();
         }

@@ -25,8 +25,8 @@ pub struct Autoscaler {
     scaler: Arc<Scaler>,
     watched: HashMap<FunctionName, Watched>,
     started: Instant,
-    /// Functions that are being put to sleep.
-    resting: JoinSet<()>,
+    /// Functions that are being scaled: a provider that is slow with one does not hold up others.
+    tasks: JoinSet<()>,
 }
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ impl Autoscaler {
             scaler,
             watched: HashMap::new(),
             started: Instant::now(),
-            resting: JoinSet::new(),
+            tasks: JoinSet::new(),
         }
     }
 
@@ -61,13 +61,13 @@ impl Autoscaler {
         loop {
             let interval = self.scaler.registry().current().config.scale.autoscaler;
             sleep(interval.unwrap_or(OFF)).await;
-            self.look(interval.is_some()).await;
-            while self.resting.try_join_next().is_some() {}
+            self.look(interval.is_some());
+            while self.tasks.try_join_next().is_some() {}
         }
     }
 
     /// Looks at every function; replicas follow the load only if `follow` says so.
-    async fn look(&mut self, follow: bool) {
+    fn look(&mut self, follow: bool) {
         let now = self.started.elapsed();
         let snapshot = self.scaler.registry().current();
         self.forget(&snapshot);
@@ -83,7 +83,7 @@ impl Autoscaler {
             if function.scaling.zero.is_some_and(|after| idle >= after) {
                 let (scaler, function) = (Arc::clone(&self.scaler), Arc::clone(function));
                 let begun = watched.begun;
-                self.resting.spawn(async move {
+                self.tasks.spawn(async move {
                     idler::put_to_sleep(&scaler, &function, begun, numbers).await;
                 });
                 continue;
@@ -93,12 +93,10 @@ impl Autoscaler {
             }
             let alerts_rule = self.scaler.alerts_rule(&function.name);
             if let Some(wish) = watched.decide(now, current, function, numbers, alerts_rule) {
-                let Wish { replicas, reason } = wish;
-                // What goes wrong is written down and logged; the next look tries again.
-                let _ = self
-                    .scaler
-                    .resize(&function.name, current, replicas, reason, numbers)
-                    .await;
+                let (scaler, function) = (Arc::clone(&self.scaler), Arc::clone(function));
+                self.tasks.spawn(async move {
+                    obey(&scaler, &function, current, wish, numbers).await;
+                });
             }
         }
     }
@@ -111,6 +109,18 @@ impl Autoscaler {
             self.scaler.journal().keep(there);
         }
     }
+}
+
+/// Does what a rule wishes, unless the function is being scaled right now; the next look finds it.
+async fn obey(scaler: &Scaler, function: &Function, from: u64, wish: Wish, numbers: Numbers) {
+    let Ok(_alone) = function.live.scaling.try_lock() else {
+        return;
+    };
+    let Wish { replicas, reason } = wish;
+    // What goes wrong is written down and logged; the next look tries again.
+    let _ = scaler
+        .resize(&function.name, from, replicas, reason, numbers)
+        .await;
 }
 
 impl Watched {

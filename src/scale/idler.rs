@@ -27,7 +27,7 @@ const SHOWN: Duration = Duration::from_secs(2);
 pub async fn put_to_sleep(scaler: &Scaler, seen: &Function, begun: u64, numbers: Numbers) {
     let live = &seen.live;
     // Somebody wakes it, or is at it already.
-    let Ok(_resting) = live.resting.try_lock() else {
+    let Ok(_alone) = live.scaling.try_lock() else {
         return;
     };
     let snapshot = scaler.registry().current();

@@ -94,7 +94,7 @@ async fn fulfil(scaler: Arc<Scaler>, function: Arc<Function>) {
 
 async fn rouse(scaler: &Scaler, function: &Function) {
     // Who is just put to sleep is not disturbed.
-    let _resting = function.live.resting.lock().await;
+    let _alone = function.live.scaling.lock().await;
     let begun = Instant::now();
     let mut stumble = STUMBLE.0;
     let mut woken: Option<Instant> = None;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, eventually, served};
+use crate::harness::{Gateway, Provider, eventually, served};
 
 fn explain(gateway: &Gateway, name: &str) -> Value {
     let path = format!("/system/scaling/{name}");
@@ -153,6 +153,44 @@ fn calls_per_second_raise_the_replicas() {
     });
     let load = explain(&gateway, "fig")["decisions"][0]["inputs"]["load"].as_f64();
     assert!(load.is_some_and(|load| load > 10.0), "{load:?}");
+}
+
+#[test]
+fn a_remote_provider_is_asked_once_for_each_number() {
+    let provider = Provider::with(&["fig"]);
+    provider.change("fig", |fig| {
+        fig.labels = json!({
+            "com.openfaas.scale.type": "rps",
+            "com.openfaas.scale.target": "5",
+            "com.openfaas.scale.max": "3",
+        });
+    });
+    let yaml = format!(
+        "{}scale: {{ autoscaler: {{ interval: 50ms }} }}\n",
+        provider.selected()
+    );
+    let gateway = Gateway::with(&yaml)
+        .env("function_namespace", "openfaas-fn")
+        .start();
+    eventually("three replicas, and no more", || {
+        gateway.post("/function/fig", "hi").assert_status(200);
+        std::thread::sleep(Duration::from_millis(20));
+        provider.function("fig").replicas == 3
+    });
+    // Looks go on at the same load, long before the provider's list is asked for again.
+    for _ in 0..20 {
+        gateway.post("/function/fig", "hi").assert_status(200);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let asked = provider.asked("/system/scale-function/fig");
+    let numbers: Vec<u64> = asked
+        .iter()
+        .map(|request| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            body["replicas"].as_u64().unwrap()
+        })
+        .collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
 }
 
 #[test]
