@@ -685,4 +685,94 @@ mod tests {
             assert_eq!(direct_host(direct, namespace, name), host);
         }
     }
+
+    fn configured(text: &str) -> Arc<Config> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("gateway.yaml");
+        std::fs::write(&file, text).unwrap();
+        let sources = crate::config::Sources {
+            file: Some(file),
+            ..Default::default()
+        };
+        Arc::new(crate::config::load(&sources).unwrap().config)
+    }
+
+    fn seen(desired: u64, replicas: u16) -> Arc<FunctionView> {
+        let replica = |port| Replica::new(Address::Tcp(([127, 0, 0, 1], port).into()));
+        Arc::new(FunctionView {
+            replicas: (0..replicas).map(replica).collect(),
+            desired,
+            available: u64::from(replicas),
+            scaling: Scaling::default(),
+            slots: 1,
+            problem: None,
+        })
+    }
+
+    #[test]
+    fn a_patched_snapshot_is_the_one_that_is_made_anew() {
+        let config = configured(
+            "version: 1\nfunctions:\n  own: { process: cat, concurrency: 2 }\n  \
+             far: { upstream: \"http://127.0.0.1:9\" }\nroutes: [{ path: /x, function: api }]\n",
+        );
+        let names =
+            ["own", "api", "job"].map(|name| FunctionName::new(name, "openfaas-fn").unwrap());
+        let all = names.iter().map(|name| (name.clone(), seen(1, 1)));
+        let mut view = View {
+            generation: 1,
+            config,
+            provider: Arc::new(all.collect()),
+            resolved: Resolved::default(),
+            adopted: Default::default(),
+        };
+        let metrics = || Arc::new(Metrics::new().unwrap());
+        let mut workshop = Workshop::new(metrics());
+        let mut before = workshop.compile(&view);
+        for step in 0..12 {
+            let name = &names[step % 3];
+            let mut provider = BTreeMap::clone(&view.provider);
+            provider.insert(name.clone(), seen(step as u64 % 4, step as u16 % 3));
+            view.provider = Arc::new(provider);
+            let patched = workshop.compile(&view);
+            let anew = Workshop::new(metrics()).compile(&view);
+            assert_eq!(patched.by_name.len(), anew.by_name.len());
+            for (key, function) in patched.by_name.iter() {
+                let other = anew.function(key).unwrap();
+                assert_eq!(
+                    (&function.name, function.desired, function.each),
+                    (&other.name, other.desired, other.each)
+                );
+                assert_eq!(function.replicas.len(), other.replicas.len());
+                let open = |function: &Function| {
+                    let place = function.live.gate.try_enter();
+                    place
+                        .inspect(|place| function.live.gate.leave(*place))
+                        .is_some()
+                };
+                assert_eq!(open(function), open(other), "{key}");
+                let same = Arc::ptr_eq(function, before.function(key).unwrap());
+                assert_eq!(
+                    same,
+                    function.name != *name,
+                    "only {name} was made anew, not {key}"
+                );
+            }
+            let route = patched.routes[0].function.as_ref().unwrap();
+            assert!(Arc::ptr_eq(route, patched.function("api").unwrap()));
+            before = patched;
+        }
+        // One more name is more than a patch can do.
+        let mut provider = BTreeMap::clone(&view.provider);
+        provider.insert(FunctionName::new("new", "openfaas-fn").unwrap(), seen(1, 1));
+        view.provider = Arc::new(provider);
+        let snapshot = workshop.compile(&view);
+        assert!(snapshot.function("new").is_some());
+        let kept = |name| {
+            Arc::ptr_eq(
+                &snapshot.function(name).unwrap().live,
+                &before.function(name).unwrap().live,
+            )
+        };
+        assert!(kept("api") && kept("far"));
+    }
 }

@@ -16,7 +16,7 @@ use crate::functions::{Function, Snapshot};
 /// Wishes in line; who finds the line full asks again in a moment.
 const WISHES: usize = 1024;
 /// Bounds of the time between two looks at a provider that does not tell by itself: within them a
-/// twentieth of what the start has taken so far.
+/// thirtieth of what the start has taken so far.
 const LOOK: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(25));
 /// Time between two looks at a provider that does, in case that something was missed.
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ async fn rouse(scaler: &Scaler, function: &Function) {
         let limit = if scaler.provider().shows_changes() {
             LOOK_ANYWAY
         } else {
-            (begun.elapsed() / 20).clamp(LOOK.0, LOOK.1)
+            (begun.elapsed() / 30).clamp(LOOK.0, LOOK.1)
         };
         let settled = |snapshot: &Snapshot| {
             let function = snapshot.function(&function.key);

@@ -2,7 +2,7 @@
 //!
 //! It holds one end of a pipe whose other end only the gateway holds. When the gateway ends, even
 //! by `kill -9`, the pipe closes; then the reaper kills every process group that the
-//! ledger of the runtime directory still names, and every process that carries the [`MARK`] of the
+//! ledger of the runtime directory still names, and every process that carries the mark of the
 //! directory: one that had just been started, or that left its group (`setsid`). Then it removes the
 //! directory and exits. A reaper that ends before its gateway is started again.
 //!
