@@ -146,8 +146,8 @@ fn by_load(scaling: Scaling) -> String {
         );
     };
     let what = match target.measure {
-        Measure::Rps => "calls begun per second",
-        Measure::Capacity => "calls in flight and in line",
+        Measure::Rps => "calls per second",
+        Measure::Capacity => "calls in flight",
         Measure::Queue => "calls in line",
     };
     format!(

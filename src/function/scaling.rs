@@ -59,9 +59,9 @@ pub struct Target {
 pub enum Measure {
     /// Calls begun per second.
     Rps,
-    /// Calls in flight and in line.
+    /// Calls that would be in flight if none had to wait in line.
     Capacity,
-    /// Calls in line and in the queue.
+    /// Calls in line.
     Queue,
 }
 

@@ -42,8 +42,10 @@ pub struct Function {
     pub desired: Option<u64>,
     /// How many replicas it has when.
     pub scaling: Scaling,
-    /// Calls that one address takes at once; `None`: as many as come.
+    /// Calls that one address takes at once; `None`: as many as come, or the gate counts.
     pub each: Option<usize>,
+    /// Replicas that can be called, whoever has their addresses.
+    pub available: usize,
     /// What outlives the snapshot.
     pub live: Arc<Live>,
 }
@@ -92,8 +94,14 @@ impl Live {
 
 /// The right to make one call on one replica; dropping it gives the place back.
 pub struct Lease {
-    function: Arc<Function>,
+    // Dropped in this order: the replica has room before the next in line is told.
     hold: Hold,
+    _place: Entered,
+}
+
+/// A place behind a function's gate.
+struct Entered {
+    function: Arc<Function>,
     place: Place,
 }
 
@@ -104,7 +112,7 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Entered {
     fn drop(&mut self) {
         self.function.live.gate.leave(self.place);
     }
@@ -119,25 +127,36 @@ impl Function {
     /// Takes a place and a replica if both are free now, and nobody waits for them. `avoid` is a
     /// replica that has just refused this call; it is taken only if there is no other.
     pub fn try_lease(self: &Arc<Self>, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
-        self.lease(self.live.gate.try_enter()?, avoid)
+        if self.scaling.concurrency.is_some() && self.live.gate.waiting() > 0 {
+            return None;
+        }
+        self.lease_in_turn(avoid)
     }
 
     /// The same for a call from the line.
     pub fn lease_in_turn(self: &Arc<Self>, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
-        self.lease(self.live.gate.enter_in_turn()?, avoid)
+        let gate = &self.live.gate;
+        let place = gate.enter()?;
+        let Some(hold) = self.pick(avoid) else {
+            gate.retreat(place);
+            return None;
+        };
+        let function = Arc::clone(self);
+        Some(Lease {
+            hold,
+            _place: Entered { function, place },
+        })
     }
 
-    fn lease(self: &Arc<Self>, place: Place, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
-        match self.pick(avoid) {
-            Some(hold) => Some(Lease {
-                function: Arc::clone(self),
-                hold,
-                place,
-            }),
-            None => {
-                self.live.gate.leave(place);
-                None
+    /// Wakes those in line who may find a place; where there is none, all of them, to be told why.
+    pub fn wake_line(&self) {
+        let gate = &self.live.gate;
+        match self.scaling.concurrency {
+            Some(each) if !self.replicas.is_empty() => {
+                let each = self.each.unwrap_or(each.get());
+                gate.wake_first(each.saturating_mul(self.replicas.len().max(self.available)));
             }
+            _ => gate.wake(),
         }
     }
 
@@ -202,6 +221,7 @@ mod tests {
             desired: None,
             scaling: Scaling::default(),
             each: None,
+            available: replicas,
             live: Live::new(capacity, Metrics::new().unwrap().function("f")),
             name,
         })
@@ -232,14 +252,30 @@ mod tests {
 
     #[test]
     fn no_replica_gets_more_than_its_share() {
-        let mut function = function(3, 6);
+        let mut function = function(3, OPEN);
         Arc::get_mut(&mut function).unwrap().each = Some(2);
-        // One of the old revision, say: it has all it can take.
         let _held = [(); 2].map(|()| function.replicas[0].hold().unwrap());
         let leases: Vec<_> = (0..4).map(|_| function.try_lease(None).unwrap()).collect();
         assert!(function.try_lease(None).is_none());
         assert!(function.replicas.iter().all(|r| r.in_flight() == 2));
         drop(leases);
+    }
+
+    #[test]
+    fn who_has_just_come_does_not_pass_the_line_of_a_limited_function() {
+        let mut function = function(1, OPEN);
+        {
+            let function = Arc::get_mut(&mut function).unwrap();
+            function.each = Some(1);
+            function.scaling.concurrency = std::num::NonZeroUsize::new(1);
+        }
+        let waiting = function.live.gate.join(10).unwrap();
+        assert!(function.try_lease(None).is_none());
+        let lease = function.lease_in_turn(None).unwrap();
+        drop(waiting);
+        assert!(function.try_lease(None).is_none());
+        drop(lease);
+        assert!(function.try_lease(None).is_some());
     }
 
     #[test]
@@ -259,6 +295,6 @@ mod tests {
         let function = function(1, 1);
         function.replicas[0].close();
         assert!(function.try_lease(None).is_none());
-        assert!(function.live.gate.try_enter().is_some());
+        assert!(function.live.gate.enter().is_some());
     }
 }

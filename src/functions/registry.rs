@@ -14,6 +14,7 @@ use super::resolver::{Resolution, Resolved};
 use super::snapshot::{Snapshot, View, Workshop, direct_host, hosts};
 use super::{Function, Resolver};
 use crate::config::{Config, Provider};
+use crate::function::FunctionName;
 use crate::metrics::Metrics;
 use crate::provider;
 
@@ -101,6 +102,18 @@ impl Registry {
     /// that its caller can call the function.
     pub async fn caught_up(&self, limit: Duration) {
         let shows = |snapshot: &Snapshot| Arc::ptr_eq(&snapshot.provided, &self.provider.borrow());
+        let _ = tokio::time::timeout(limit, self.until(shows)).await;
+    }
+
+    /// The same for one function: others may change all the time.
+    pub async fn caught_up_with(&self, function: &FunctionName, limit: Duration) {
+        let shows = |snapshot: &Snapshot| {
+            let (shown, seen) = (snapshot.provided.get(function), self.provider.borrow());
+            match (shown, seen.get(function)) {
+                (Some(shown), Some(seen)) => Arc::ptr_eq(shown, seen),
+                (shown, seen) => shown.is_none() && seen.is_none(),
+            }
+        };
         let _ = tokio::time::timeout(limit, self.until(shows)).await;
     }
 

@@ -79,7 +79,8 @@ pub struct Workshop {
     /// counted for each.
     replicas: HashMap<FunctionName, Replicas>,
     /// Whose lines are to be woken, to find the next snapshot.
-    waking: Vec<Arc<Live>>,
+    waking: Vec<Arc<Function>>,
+    gone: Vec<Arc<Live>>,
     last: Option<Last>,
 }
 
@@ -152,6 +153,7 @@ impl Workshop {
             unknown,
             replicas: HashMap::new(),
             waking: Vec::new(),
+            gone: Vec::new(),
             last: None,
         }
     }
@@ -159,7 +161,10 @@ impl Workshop {
     /// Wakes whoever waits in line for a function that has changed, to find the snapshot that has
     /// just been stored.
     pub fn wake_lines(&mut self) {
-        self.waking.drain(..).for_each(|live| live.gate.wake());
+        self.waking
+            .drain(..)
+            .for_each(|function| function.wake_line());
+        self.gone.drain(..).for_each(|live| live.gate.wake());
     }
 
     /// Compiles a snapshot, sets the gates accordingly and forgets what is no longer there.
@@ -265,8 +270,9 @@ impl Workshop {
         let available = provided.map_or(addresses, |view| view.available);
         let capacity = match (addresses, function.scaling.concurrency) {
             (0, _) => 0,
-            (_, None) => OPEN,
-            (count, Some(each)) => places(each, count.max(available)),
+            // One address for all of them, and nobody else who counts.
+            (_, Some(each)) if function.each.is_none() => places(each, available),
+            _ => OPEN,
         };
         function.live.gate.set_capacity(capacity);
         let replicas = metrics::Replicas {
@@ -275,17 +281,17 @@ impl Workshop {
             scaling: function.scaling,
         };
         function.live.metrics.set_replicas(replicas);
-        self.waking.push(Arc::clone(&function.live));
+        self.waking.push(Arc::clone(function));
     }
 
     /// Forgets functions that have gone.
     fn forget(&mut self, functions: &BTreeMap<FunctionName, Arc<Function>>) {
-        let (metrics, waking) = (&self.metrics, &mut self.waking);
+        let (metrics, gone) = (&self.metrics, &mut self.gone);
         self.lives.retain(|name, live| {
             let keep = functions.contains_key(name);
             if !keep {
                 metrics.forget(live.metrics.label());
-                waking.push(Arc::clone(live));
+                gone.push(Arc::clone(live));
             }
             keep
         });
@@ -446,6 +452,9 @@ impl Making<'_> {
             desired: provided.map(|view| view.desired),
             scaling,
             each: each.map(|(slots, each)| places(each, slots)),
+            available: provided.map_or(found.replicas.len(), |view| {
+                usize::try_from(view.available).unwrap_or(usize::MAX)
+            }),
             ..function(name, found, path, timeouts, live)
         };
         self.functions.insert(name.clone(), Arc::new(function));
@@ -592,6 +601,7 @@ fn function(
         desired: None,
         scaling: Scaling::default(),
         each: None,
+        available: 0,
         live,
     }
 }
@@ -744,7 +754,7 @@ mod tests {
                 );
                 assert_eq!(function.replicas.len(), other.replicas.len());
                 let open = |function: &Function| {
-                    let place = function.live.gate.try_enter();
+                    let place = function.live.gate.enter();
                     place
                         .inspect(|place| function.live.gate.leave(*place))
                         .is_some()

@@ -36,6 +36,8 @@ use crate::metrics::Metrics;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Shortest time between two looks, however often somebody asks for one.
 const MIN_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a provider may answer what was before the number of replicas was changed.
+const SETTLES: Duration = Duration::from_secs(1);
 /// Longest wait for one answer to the poller.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer where `timeouts.upstream` sets no limit.
@@ -61,6 +63,9 @@ pub struct Remote {
     view: watch::Sender<View>,
     // When single functions were looked at, as far as a list may be older. Held for a moment only.
     observed: Mutex<HashMap<FunctionName, Instant>>,
+    // What the gateway itself asked for a moment ago: an answer may come from before it. Held for a
+    // moment only.
+    resized: Mutex<HashMap<FunctionName, (Instant, u64)>>,
     stale: Notify,
     metrics: Arc<Metrics>,
 }
@@ -140,6 +145,7 @@ impl Remote {
                 .build(HttpConnector::new()),
             view: watch::channel(View::default()).0,
             observed: Mutex::default(),
+            resized: Mutex::default(),
             stale: Notify::new(),
             metrics,
         })
@@ -183,7 +189,8 @@ impl Remote {
         for listed in functions {
             match listed.name(&settings.remote.namespace) {
                 Ok(name) => {
-                    view.insert(name, Arc::new(listed.view()));
+                    let seen = self.newer(&name, listed.view());
+                    view.insert(name, Arc::new(seen));
                 }
                 Err(_) => {
                     tracing::warn!(
@@ -235,6 +242,42 @@ impl Remote {
             }
             modified
         });
+    }
+
+    /// Has the view show what was asked for, until the next look tells more: whoever decides next has
+    /// to know of it.
+    fn note_resized(&self, name: &FunctionName, replicas: u64) {
+        let now = Instant::now();
+        let mut resized = self.resized();
+        resized.retain(|_, (at, _)| now - *at < SETTLES);
+        resized.insert(name.clone(), (now, replicas));
+        drop(resized);
+        self.observed().insert(name.clone(), now);
+        self.view.send_if_modified(|view| {
+            let Some(seen) = view.get(name).filter(|seen| seen.desired != replicas) else {
+                return false;
+            };
+            let mut seen = FunctionView::clone(seen);
+            seen.desired = replicas;
+            let mut changed = BTreeMap::clone(view);
+            changed.insert(name.clone(), Arc::new(seen));
+            *view = Arc::new(changed);
+            true
+        });
+    }
+
+    /// What was seen, with the replicas that were asked for since the provider may have looked.
+    fn newer(&self, name: &FunctionName, mut seen: FunctionView) -> FunctionView {
+        if let Some((at, replicas)) = self.resized().get(name)
+            && at.elapsed() < SETTLES
+        {
+            seen.desired = *replicas;
+        }
+        seen
+    }
+
+    fn resized(&self) -> MutexGuard<'_, HashMap<FunctionName, (Instant, u64)>> {
+        self.resized.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn observed(&self) -> MutexGuard<'_, HashMap<FunctionName, Instant>> {
@@ -440,7 +483,7 @@ impl Provider for Remote {
         let path = format!("/system/function/{}{}", name.name(), in_namespace(name));
         match self.get::<Listed>(&path).await {
             Ok(Some(listed)) => {
-                self.publish_one(name, Some(listed.view()));
+                self.publish_one(name, Some(self.newer(name, listed.view())));
                 Ok(())
             }
             Err(RemoteError::Status(StatusCode::NOT_FOUND)) => {
@@ -474,13 +517,7 @@ impl Provider for Remote {
             .map_err(Refusal::from)?;
         match answer.status() {
             StatusCode::OK | StatusCode::ACCEPTED => {
-                // Until the next look tells more: whoever decides next has to know of it.
-                let seen = self.view.borrow().get(name).map(Arc::clone);
-                if let Some(seen) = seen {
-                    let mut seen = FunctionView::clone(&seen);
-                    seen.desired = replicas;
-                    self.publish_one(name, Some(seen));
-                }
+                self.note_resized(name, replicas);
                 Ok(())
             }
             status => {
@@ -527,6 +564,8 @@ impl Provider for Remote {
         request: Request<ScaleRequest>,
     ) -> Result<Answer, ProviderError> {
         let path = format!("/system/scale-function/{name}");
+        // Somebody else decides, of whatever function this names.
+        self.resized().clear();
         self.change(Method::POST, &path, &request).await
     }
 
@@ -717,6 +756,7 @@ mod tests {
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
             view: watch::channel(View::default()).0,
             observed: Mutex::default(),
+            resized: Mutex::default(),
             stale: Notify::new(),
             metrics: Arc::new(Metrics::new().unwrap()),
         };

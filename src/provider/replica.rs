@@ -27,7 +27,8 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 /// One running copy of a function.
 ///
 /// Count and closing share one atomic word, so a call either begins before the replica closes and
-/// is waited for, or does not begin at all.
+/// is waited for, or does not begin at all. The word is sequentially consistent with the line of a
+/// gate: see there.
 #[derive(Debug)]
 pub struct Replica {
     address: Address,
@@ -101,7 +102,7 @@ impl Replica {
 
     /// Begins a call; `None` once the replica is closed.
     pub fn hold(self: &Arc<Self>) -> Option<Hold> {
-        if self.state.fetch_add(1, Ordering::AcqRel) & CLOSED != 0 {
+        if self.state.fetch_add(1, Ordering::SeqCst) & CLOSED != 0 {
             self.release();
             return None;
         }
@@ -114,7 +115,7 @@ impl Replica {
         // A closed replica's count is above every limit.
         let begin = |state| (state < limit.min(CLOSED)).then_some(state + 1);
         self.state
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, begin)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, begin)
             .ok()
             .map(|_| Hold(Arc::clone(self)))
     }
@@ -148,7 +149,7 @@ impl Replica {
     }
 
     fn release(&self) {
-        if self.state.fetch_sub(1, Ordering::AcqRel) == CLOSED | 1 {
+        if self.state.fetch_sub(1, Ordering::SeqCst) == CLOSED | 1 {
             self.idle.notify_waiters();
         }
     }

@@ -61,15 +61,16 @@ impl Autoscaler {
         loop {
             let interval = self.scaler.registry().current().config.scale.autoscaler;
             sleep(interval.unwrap_or(OFF)).await;
-            self.look(interval.is_some());
+            self.look();
             while self.tasks.try_join_next().is_some() {}
         }
     }
 
-    /// Looks at every function; replicas follow the load only if `follow` says so.
-    fn look(&mut self, follow: bool) {
+    /// Looks at every function.
+    fn look(&mut self) {
         let now = self.started.elapsed();
         let snapshot = self.scaler.registry().current();
+        let scale = &snapshot.config.scale;
         self.forget(&snapshot);
         for function in snapshot.functions() {
             let watched = self.watched.entry(function.name.clone()).or_default();
@@ -79,8 +80,14 @@ impl Autoscaler {
             let Some(current @ 1..) = function.desired else {
                 continue;
             };
+            // A provider that has just failed is left alone for a while.
+            if !self.scaler.may_try(&function.name) {
+                continue;
+            }
             let idle = Duration::from_secs_f64(numbers.idle_seconds);
-            if function.scaling.zero.is_some_and(|after| idle >= after) {
+            // Where nobody is woken by a call, nobody is put to sleep.
+            let zero = function.scaling.zero.filter(|_| scale.from_zero);
+            if zero.is_some_and(|after| idle >= after) {
                 let (scaler, function) = (Arc::clone(&self.scaler), Arc::clone(function));
                 let begun = watched.begun;
                 self.tasks.spawn(async move {
@@ -88,7 +95,7 @@ impl Autoscaler {
                 });
                 continue;
             }
-            if !follow {
+            if scale.autoscaler.is_none() {
                 continue;
             }
             let alerts_rule = self.scaler.alerts_rule(&function.name);

@@ -41,13 +41,25 @@ pub async fn put_to_sleep(scaler: &Scaler, seen: &Function, begun: u64, numbers:
         return;
     }
     let Some(closed) = close_all(function) else {
+        // Those that were closed for a moment may have turned somebody away.
+        live.gate.wake();
         return;
     };
     let asleep = scaler.resize(&function.name, current, 0, Reason::Idle, numbers);
-    if asleep.await.is_ok() {
-        gone(scaler, function).await;
-    } else {
-        closed.iter().for_each(|replica| replica.reopen());
+    match asleep.await {
+        Ok(()) => gone(scaler, function).await,
+        // It may have been done all the same.
+        Err(_) => look(scaler, function).await,
+    }
+    // Whatever became of it: what calls are sent to takes calls.
+    let snapshot = scaler.registry().current();
+    if let Some(function) = snapshot.function(&seen.key) {
+        let used =
+            |replica: &Arc<Replica>| function.replicas.iter().any(|r| Arc::ptr_eq(r, replica));
+        closed
+            .into_iter()
+            .filter(|replica| used(replica))
+            .for_each(|replica| replica.reopen());
     }
     live.gate.wake();
 }
@@ -69,25 +81,32 @@ fn close_all(function: &Function) -> Option<Vec<&Arc<Replica>>> {
 
 /// Waits until the snapshot shows that nothing runs any more.
 async fn gone(scaler: &Scaler, function: &Function) {
-    let deadline = Instant::now() + GONE;
-    let provider = scaler.provider();
     let is_gone = |snapshot: &Snapshot| {
         let view = snapshot.provided.get(&function.name);
         view.is_none_or(|view| view.available == 0)
     };
-    if provider.shows_changes() {
+    if scaler.provider().shows_changes() {
         let shown = scaler.registry().until(is_gone);
-        let _ = tokio::time::timeout_at(deadline, shown).await;
+        let _ = tokio::time::timeout(SHOWN, shown).await;
         return;
     }
+    let deadline = Instant::now() + GONE;
     while Instant::now() < deadline {
-        // Who cannot be asked now is asked again.
-        if provider.observe(&function.name).await.is_ok() {
-            scaler.registry().caught_up(SHOWN).await;
-            if is_gone(&scaler.registry().current()) {
-                return;
-            }
+        look(scaler, function).await;
+        if is_gone(&scaler.registry().current()) {
+            return;
         }
         sleep(LOOK).await;
+    }
+}
+
+/// Has the snapshot show how the function is now; who cannot be asked is asked again later.
+async fn look(scaler: &Scaler, function: &Function) {
+    if !scaler.provider().shows_changes() && scaler.provider().observe(&function.name).await.is_ok()
+    {
+        scaler
+            .registry()
+            .caught_up_with(&function.name, SHOWN)
+            .await;
     }
 }

@@ -110,8 +110,10 @@ pub async fn acquire(
                 until = until.min(Instant::now() + ASK_AGAIN);
             }
         }
-        if timeout_at(until, turn).await.is_err() && Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             return Err(Failure::WaitTimeout(wait.timeout));
         }
+        // Whether it was woken or not, it looks again.
+        let _ = timeout_at(until, turn).await;
     }
 }

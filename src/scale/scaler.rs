@@ -20,6 +20,9 @@ use crate::provider::{Provider, ProviderError, Request};
 /// two hands would take two steps.
 const ALERTS_RULE: Duration = Duration::from_secs(600);
 
+/// Bounds of the time until the autoscaler tries again what failed, doubled each time.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
 /// See the module.
 pub struct Scaler {
     provider: Arc<dyn Provider>,
@@ -28,6 +31,9 @@ pub struct Scaler {
     journal: Journal,
     // When alerts came. Held for a moment at an alert and a look, never by a call.
     alerts: Mutex<HashMap<FunctionName, Instant>>,
+    // What could not be scaled: when it may be tried again, and the wait for the time after. Held for
+    // a moment, never by a call.
+    failed: Mutex<HashMap<FunctionName, (Instant, Duration)>>,
 }
 
 impl Scaler {
@@ -43,6 +49,7 @@ impl Scaler {
             metrics,
             journal: Journal::default(),
             alerts: Mutex::default(),
+            failed: Mutex::default(),
         })
     }
 
@@ -75,6 +82,7 @@ impl Scaler {
         inputs: Numbers,
     ) -> Result<(), ProviderError> {
         let done = self.provider.resize(function, to).await;
+        self.note_outcome(function, done.is_ok());
         let mut decision = Decision::now(from, to, reason, inputs);
         let why = reason.as_str();
         match &done {
@@ -138,6 +146,24 @@ impl Scaler {
         let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
         alerts.retain(|_, at| at.elapsed() < ALERTS_RULE);
         alerts.insert(function.clone(), Instant::now());
+    }
+
+    /// Whether the autoscaler may ask for another number: after a failure it waits, longer each time.
+    pub(super) fn may_try(&self, function: &FunctionName) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = failed.get(function).map(|(again, _)| *again);
+        again.is_none_or(|again| Instant::now() >= again)
+    }
+
+    fn note_outcome(&self, function: &FunctionName, good: bool) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if good {
+            failed.remove(function);
+            return;
+        }
+        let wait = failed.get(function).map_or(RETRY.0, |(_, wait)| *wait);
+        let next = (wait * 2).min(RETRY.1);
+        failed.insert(function.clone(), (Instant::now() + wait, next));
     }
 
     /// Whether alerts scale a function, and the classic rule had better not.

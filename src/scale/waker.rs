@@ -138,7 +138,10 @@ async fn look(scaler: &Scaler, function: &Function, first: bool) -> bool {
     }
     match provider.observe(&function.name).await {
         Ok(()) => {
-            scaler.registry().caught_up(SHOWN).await;
+            scaler
+                .registry()
+                .caught_up_with(&function.name, SHOWN)
+                .await;
             true
         }
         Err(error) => {

@@ -366,8 +366,8 @@ pub struct FunctionScale {
     /// Without a `type`: what more than five successful calls per second add, in hundredths of
     /// `max`; 0 adds nothing. Label `com.openfaas.scale.factor`. Default: 20.
     pub factor: Option<Scalar<u64>>,
-    /// What its load is measured by: `rps` calls begun per second, `capacity` calls in flight and
-    /// in line, `queue` calls in line and in the queue. Label `com.openfaas.scale.type`. Default:
+    /// What its load is measured by: `rps` calls per second, `capacity` calls that would be in flight
+    /// if none had to wait, `queue` calls in line. Label `com.openfaas.scale.type`. Default:
     /// none, the rule of `factor`.
     #[serde(rename = "type")]
     pub measure: Option<Scalar<Measure>>,

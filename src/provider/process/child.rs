@@ -210,7 +210,6 @@ impl Program {
             .args(words.map(|word| argument(word)))
             .process_group(0)
             .env_clear()
-            .env(reaper::MARK, &*self.mark)
             .env("PATH", &self.search);
         for (name, value) in &self.environment {
             let name = match self.launch {
@@ -219,6 +218,8 @@ impl Program {
             };
             command.env(&*name, value);
         }
+        // Last, as no function says whose it is.
+        command.env(reaper::MARK, &*self.mark);
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }

@@ -10,7 +10,7 @@
 //!
 //! Every process has a clean environment and a process group of its own, which ends with it. No
 //! process survives the gateway: TERM and then KILL when it stops, and when it dies without a
-//! word, the [`reaper`] does it. A process that leaves its group (`setsid`) is beyond its reach.
+//! word, the [`reaper`] does it, which knows them by a mark in their environment.
 
 mod backoff;
 mod call;

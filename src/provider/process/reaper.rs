@@ -40,8 +40,8 @@ pub fn main(dir: &Path) -> ExitCode {
 /// directory of the gateway that started them.
 pub(super) const MARK: &str = "GATEWAY_INSTANCE";
 
-/// Time until a reaper that ended is started again.
-const AGAIN: Duration = Duration::from_millis(100);
+/// Bounds of the time until a reaper that ended is started again, doubled with each failure.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 /// Looks for marked processes at most: one that is just forking may be missed by a look.
 const LOOKS: usize = 10;
 
@@ -62,20 +62,27 @@ impl Reaper {
         std::thread::Builder::new()
             .name("reaper".to_owned())
             .spawn(move || {
+                let mut again = AGAIN.0;
                 loop {
                     // It ends when it is no longer wanted, or when somebody killed it.
                     let _ = process.wait();
-                    std::thread::sleep(AGAIN);
+                    std::thread::sleep(again);
                     let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
                     if held.is_none() {
                         return;
                     }
                     match start(&command, &dir) {
-                        Ok((again, lifeline)) => {
+                        Ok((started, lifeline)) => {
                             tracing::warn!("the reaper had ended; it was started again");
-                            (process, *held) = (again, Some(lifeline));
+                            (process, *held) = (started, Some(lifeline));
+                            again = AGAIN.0;
                         }
-                        Err(error) => tracing::error!(%error, "the reaper cannot be started again"),
+                        Err(error) => {
+                            if again == AGAIN.0 {
+                                tracing::error!(%error, "the reaper cannot be started again");
+                            }
+                            again = (again * 2).min(AGAIN.1);
+                        }
                     }
                 }
             })?;

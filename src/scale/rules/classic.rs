@@ -11,6 +11,8 @@ const BUSY: f64 = 5.0;
 const HOLD: Duration = Duration::from_secs(5);
 /// Time between two steps up: new replicas need a while to show.
 const REPEAT: Duration = Duration::from_secs(15);
+/// Time after which a step is decided again that did not come.
+const RETRY: Duration = Duration::from_secs(2);
 /// How long it has to stay below before the added replicas are taken away.
 const QUIET: Duration = Duration::from_secs(30);
 
@@ -22,8 +24,9 @@ pub struct Classic {
     busy: Option<Duration>,
     /// Since when it is quiet.
     quiet: Option<Duration>,
-    /// When the last step was taken; `None`: nothing was added that is to be taken away.
-    stepped: Option<Duration>,
+    /// When the last step was decided, and to which number; `None`: nothing was added that is to be
+    /// taken away.
+    stepped: Option<(Duration, u64)>,
 }
 
 impl Classic {
@@ -43,7 +46,7 @@ impl Classic {
         } else {
             self.busy = None;
             let quiet = *self.quiet.get_or_insert(now);
-            self.step_down(now, quiet, scaling)
+            self.step_down(now, quiet, current, scaling)
         };
         wanted.filter(|wanted| *wanted != current)
     }
@@ -56,24 +59,37 @@ impl Classic {
         scaling: Scaling,
     ) -> Option<u64> {
         let step = step(scaling);
-        let rested = self
-            .stepped
-            .is_none_or(|last| now.saturating_sub(last) >= REPEAT);
+        let rested = self.stepped.is_none_or(|(last, wanted)| {
+            // What was decided and did not come is decided again.
+            let rest = if current < wanted { RETRY } else { REPEAT };
+            now.saturating_sub(last) >= rest
+        });
         if now.saturating_sub(busy) < HOLD || !rested || step == 0 || current >= scaling.max {
             return None;
         }
-        self.stepped = Some(now);
-        Some(current.saturating_add(step).min(scaling.max))
+        let wanted = current.saturating_add(step).min(scaling.max);
+        self.stepped = Some((now, wanted));
+        Some(wanted)
     }
 
-    fn step_down(&mut self, now: Duration, quiet: Duration, scaling: Scaling) -> Option<u64> {
+    fn step_down(
+        &mut self,
+        now: Duration,
+        quiet: Duration,
+        current: u64,
+        scaling: Scaling,
+    ) -> Option<u64> {
         self.stepped?;
         if now.saturating_sub(quiet) < QUIET {
             return None;
         }
-        self.stepped = None;
         // Whoever may sleep is not put to sleep by this rule.
-        Some(scaling.awake())
+        let least = scaling.awake();
+        if current <= least {
+            self.stepped = None;
+        }
+        // Until it is seen to be done.
+        Some(least)
     }
 }
 
@@ -124,6 +140,23 @@ mod tests {
             bounds(1, 20, 20),
         );
         assert!(replicas.iter().all(|count| *count == 1), "{replicas:?}");
+    }
+
+    #[test]
+    fn what_could_not_be_done_is_decided_again() {
+        let mut rule = Classic::default();
+        let scaling = bounds(1, 20, 20);
+        let mut decide = |second: u64, rate, current| {
+            rule.decide(Duration::from_secs(second), rate, current, scaling)
+        };
+        let busy: Vec<_> = (0..9).map(|second| decide(second, 9.0, 1)).collect();
+        assert_eq!(busy[5], Some(5));
+        assert_eq!(busy[6], None);
+        assert_eq!(busy[7], Some(5));
+        let quiet: Vec<_> = (9..43).map(|second| decide(second, 0.0, 5)).collect();
+        assert_eq!(quiet[29], None);
+        assert_eq!(quiet[30..33], [Some(1); 3]);
+        assert_eq!((decide(43, 0.0, 1), decide(44, 0.0, 7)), (None, None));
     }
 
     #[test]

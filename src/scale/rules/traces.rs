@@ -124,7 +124,6 @@ fn noise() -> impl FnMut() -> f64 {
 fn loads() -> Vec<(&'static str, Vec<f64>)> {
     let of = |load: &mut dyn FnMut(f64) -> f64| (0..300).map(|t| load(f64::from(t))).collect();
     let mut random = noise();
-    let mut other = noise();
     vec![
         (
             "step",
@@ -154,20 +153,14 @@ fn loads() -> Vec<(&'static str, Vec<f64>)> {
                 if t % 30.0 < 15.0 { 80.0 } else { 0.0 }
             }),
         ),
-        // The shape of a day at a shop: a slow swell, busy evenings, noise on top.
-        (
-            "day",
-            of(&mut |t| {
-                let swell = 30.0 - 25.0 * (t / 300.0 * std::f64::consts::TAU).cos();
-                let evening = if (190.0..240.0).contains(&t) {
-                    35.0
-                } else {
-                    0.0
-                };
-                (swell + evening) * (0.8 + 0.4 * other())
-            }),
-        ),
+        ("recorded", recorded()),
     ]
+}
+
+/// Calls per second that a gateway counted in five minutes of a swelling load with rushes.
+fn recorded() -> Vec<f64> {
+    let counted = include_str!("recorded.txt").split_whitespace();
+    counted.map(|calls| calls.parse().unwrap()).collect()
 }
 
 type MakeRule = fn() -> Rule;
@@ -283,6 +276,17 @@ fn a_load_that_comes_and_goes_within_the_window_keeps_its_replicas() {
             .windows(2)
             .all(|pair| pair[0].replicas == pair[1].replicas);
         assert!(steady, "{trace:?}");
+    }
+}
+
+#[test]
+fn a_recorded_load_is_followed_and_nobody_waits_for_long() {
+    for rule in [rps, capacity] {
+        let trace = trace("recorded", rule);
+        // Each rush comes within a second, and is over once the new replicas have started.
+        let late = trace.iter().filter(|second| second.waiting > 0.0).count();
+        assert!(late <= 15, "{late}");
+        assert!(turns(&trace) <= 5, "{}", turns(&trace));
     }
 }
 

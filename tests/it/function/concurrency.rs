@@ -179,6 +179,12 @@ fn who_works_is_not_killed_because_fewer_are_needed() {
         let hold = || gateway.request("GET", "/function/hello/hold", &until, "");
         let calls = [threads.spawn(hold), threads.spawn(hold)];
         eventually("both work", || in_flight(&gateway, "hello") == 2.0);
+        // A place of one that goes is nobody else's: the one that stays takes calls all the same.
+        scale(&gateway, "hello", 3);
+        eventually("the third is ready", || {
+            metric(&gateway, "gateway_service_ready_count", "hello") == 3.0
+        });
+        gateway.get("/function/hello/pid").assert_status(200);
         // To one and to none, while both work.
         for replicas in [1, 0] {
             scale(&gateway, "hello", replicas);
@@ -197,4 +203,53 @@ fn who_works_is_not_killed_because_fewer_are_needed() {
             !alive(pid.parse().unwrap())
         });
     }
+}
+
+#[test]
+fn a_new_revision_takes_calls_while_the_old_one_still_works() {
+    let gateway = Gateway::start("");
+    let declared = |word: &str| {
+        format!(
+            "functions:\n  fig: {{ process: {:?}, mode: http, concurrency: 1 }}\n",
+            crate::harness::saying(word)
+        )
+    };
+    gateway.edit_and_wait(&declared("old"));
+    let word = || gateway.get("/function/fig/word").assert_status(200).text();
+    assert_eq!(word(), "old");
+    let go = gateway.dir().join("go").display().to_string();
+    let until = [("X-Until", go.as_str())];
+    thread::scope(|threads| {
+        let call = threads.spawn(|| gateway.request("GET", "/function/fig/hold", &until, ""));
+        eventually("the old one works", || in_flight(&gateway, "fig") == 1.0);
+        gateway.edit_and_wait(&declared("new"));
+        assert_eq!(word(), "new");
+        fs::write(&go, "").unwrap();
+        assert_eq!(call.join().unwrap().assert_status(200).text(), "held");
+    });
+}
+
+#[test]
+fn a_limit_that_comes_while_calls_are_in_flight_holds_up_nobody_for_good() {
+    let declared = |more: &str| {
+        format!(
+            "server: {{ threads: 1 }}\nfunctions:\n  fig: {{ process: {:?}, mode: http{more} }}\n",
+            served()
+        )
+    };
+    let gateway = Gateway::start(&declared(""));
+    let go = gateway.dir().join("go").display().to_string();
+    let until = [("X-Until", go.as_str())];
+    thread::scope(|threads| {
+        let first = threads.spawn(|| gateway.request("GET", "/function/fig/hold", &until, ""));
+        eventually("it is in flight", || in_flight(&gateway, "fig") == 1.0);
+        gateway.edit_and_wait(&declared(", concurrency: 1"));
+        let second = threads.spawn(|| gateway.get("/function/fig/pid"));
+        eventually("the next one waits", || held(&gateway, "fig") == 1.0);
+        // The one thread of the proxy has time for others.
+        gateway.get("/healthz").assert_status(200);
+        fs::write(&go, "").unwrap();
+        first.join().unwrap().assert_status(200);
+        second.join().unwrap().assert_status(200);
+    });
 }

@@ -37,7 +37,6 @@ fn whoever_may_sleep_sleeps_when_nobody_calls_and_wakes_again() {
     );
     for _ in 0..3 {
         gateway.post("/function/fig", "hi").assert_status(200);
-        assert_eq!(replicas(&gateway, "fig"), 1);
         eventually("it sleeps", || replicas(&gateway, "fig") == 0);
     }
     assert_eq!(replicas(&gateway, "awake"), 1);
@@ -61,10 +60,28 @@ fn the_file_says_the_same_as_the_labels() {
         served()
     ));
     gateway.get("/function/hello/pid").assert_status(200);
-    assert_eq!(replicas(&gateway, "hello"), 2);
     eventually("it sleeps", || replicas(&gateway, "hello") == 0);
     gateway.get("/function/hello/pid").assert_status(200);
-    assert_eq!(replicas(&gateway, "hello"), 2);
+    let explained = gateway.admin("GET", "/system/scaling/hello", "").json();
+    let decisions = explained["decisions"].as_array().unwrap();
+    let woken = decisions
+        .iter()
+        .find(|decision| decision["reason"] == "woken");
+    assert_eq!(woken.unwrap()["to"], 2);
+}
+
+#[test]
+fn where_nobody_is_woken_nobody_is_put_to_sleep() {
+    let gateway = Gateway::start(
+        "scale: { from_zero: false, autoscaler: { interval: 5ms } }\nfunctions:\n  \
+         fig: { process: cat, scale: { zero: true, zero_duration: 10ms } }\n",
+    );
+    eventually("it has been idle for long enough", || {
+        let explained = gateway.admin("GET", "/system/scaling/fig", "").json();
+        explained["now"]["idle_seconds"].as_f64() > Some(0.2)
+    });
+    assert_eq!(replicas(&gateway, "fig"), 1);
+    gateway.post("/function/fig", "hi").assert_status(200);
 }
 
 #[test]

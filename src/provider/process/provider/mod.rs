@@ -203,12 +203,18 @@ impl ProcessProvider {
         let (key, written) = (name.clone(), Arc::clone(&record));
         let write = move |store: &Store| store.put_function(&key, &written);
         let key = name.clone();
+        let before = self.state().scaled.get(name).copied();
         let change = move |state: &mut State| {
-            state.scaled.remove(&key);
+            // Somebody may have been woken while this was written; that holds, and is written next.
+            if state.scaled.get(&key).copied() == before {
+                state.scaled.remove(&key);
+            }
             state.functions.insert(key, record);
         };
-        self.commit(changing, "writing the function", write, change)
-            .await
+        let done = self.commit(changing, "writing the function", write, change);
+        done.await?;
+        self.ground.unwritten.notify_one();
+        Ok(())
     }
 
     /// Writes the numbers of replicas that are in force and not in the store.
