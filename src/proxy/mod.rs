@@ -219,7 +219,8 @@ impl ProxyHttp for Proxy {
     ) -> Result<()> {
         headers::strip_hop_headers(response);
         if call.cold {
-            let waited = call.waited.as_millis().min(u128::from(u64::MAX)) as u64;
+            // Rounded up: who waited at all is not told of 0.
+            let waited = (call.waited.as_secs_f64() * 1e3).ceil() as u64;
             response.insert_header(headers::COLD_START, waited)?;
         }
         match &call.identity {
