@@ -123,7 +123,9 @@ fn calls_of_a_remote_function_wait_for_the_places_of_its_replicas() {
         eventually("six run and two wait", || {
             (in_flight(&gateway, "fig"), held(&gateway, "fig")) == (6.0, 2.0)
         });
-        assert_eq!(provider.asked("/function/fig").len(), 6);
+        eventually("six have arrived", || {
+            provider.asked("/function/fig").len() == 6
+        });
         provider.hold(false);
         for call in calls {
             call.join().unwrap().assert_status(200);
