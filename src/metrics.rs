@@ -307,8 +307,8 @@ impl Metrics {
             // An error only says that the series was not there.
             let _ = gauge.remove_label_values(&[label]);
         }
-        for measure in [Measure::Rps, Measure::Capacity, Measure::Queue] {
-            let labels = [label, measure.as_str()];
+        for (measure, _) in Measure::WORDS {
+            let labels = [label, measure];
             let _ = self.service_target.remove_label_values(&labels);
         }
     }

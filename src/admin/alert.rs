@@ -70,31 +70,27 @@ async fn alert(State(gateway): State<Arc<Gateway>>, request: Request<Message>) -
         let words = "Unable to parse alert, bad format.";
         return text(StatusCode::BAD_REQUEST, words.to_owned());
     };
-    let (mut done, mut failed, mut hopeless) = (0, String::new(), 0);
-    let mut index = 0;
+    let (mut done, mut failures) = (false, Vec::new());
     for alert in &message.alerts {
         let name = &alert.labels.function_name;
         if name.is_empty() {
             continue;
         }
-        let error = match gateway.scaler.alert(name, alert.status == "firing").await {
-            Ok(()) => {
-                done += 1;
-                continue;
-            }
-            Err(error) => error,
-        };
-        // Alertmanager sends the whole message again after a 500, which helps nobody who is gone.
-        hopeless += usize::from(is_missing(&error));
-        failed.push_str(&format!("[{index}] {error}\n"));
-        index += 1;
+        match gateway.scaler.alert(name, alert.status == "firing").await {
+            Ok(()) => done = true,
+            Err(error) => failures.push(error),
+        }
     }
-    let status = if done == 0 && index > hopeless {
+    // Alertmanager sends the whole message again after a 500, which helps nobody who is gone.
+    let again = !done && !failures.iter().all(is_missing);
+    let status = if again {
         StatusCode::INTERNAL_SERVER_ERROR
     } else {
         StatusCode::OK
     };
-    text(status, failed)
+    let lines = failures.iter().enumerate();
+    let lines = lines.map(|(index, error)| format!("[{index}] {error}\n"));
+    text(status, lines.collect())
 }
 
 /// The message; a list in its place is none, though it could be read as one.

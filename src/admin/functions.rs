@@ -205,12 +205,16 @@ pub fn addressed<T>(
     name: &str,
     request: &Request<T>,
 ) -> Option<Arc<Function>> {
+    let name = full_name(snapshot, name, request)?;
+    snapshot.function(&name.to_string()).cloned()
+}
+
+fn full_name<T>(snapshot: &Snapshot, name: &str, request: &Request<T>) -> Option<FunctionName> {
     let namespace = request.parameter("namespace");
     let namespace = namespace
         .as_deref()
         .unwrap_or(snapshot.config.default_namespace());
-    let name = FunctionName::parse(name, namespace).ok()?;
-    snapshot.function(&name.to_string()).cloned()
+    FunctionName::parse(name, namespace).ok()
 }
 
 /// Functions at addresses that the file declares: no provider knows of them.
@@ -233,11 +237,7 @@ fn static_function<'a>(
     name: &str,
     request: &Request,
 ) -> Option<(&'a FunctionName, Static<'a>)> {
-    let namespace = request.parameter("namespace");
-    let namespace = namespace
-        .as_deref()
-        .unwrap_or(snapshot.config.default_namespace());
-    let name = FunctionName::parse(name, namespace).ok()?;
+    let name = full_name(snapshot, name, request)?;
     static_functions(snapshot).find(|(known, _)| **known == name)
 }
 

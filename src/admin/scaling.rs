@@ -80,9 +80,10 @@ async fn explain(
     Name(name): Name,
     request: Request,
 ) -> Result<Json<Explanation>, Refusal> {
-    let function = addressed(&gateway.registry.current(), &name, &request)
+    let snapshot = gateway.registry.current();
+    let function = addressed(&snapshot, &name, &request)
         .ok_or_else(|| Refusal::not_found(format!("there is no function {name}")))?;
-    let follows = gateway.registry.current().config.scale.autoscaler.is_some();
+    let follows = snapshot.config.scale.autoscaler.is_some();
     Ok(Json(Explanation {
         name: function.name.name().to_owned(),
         namespace: function.name.namespace().to_owned(),

@@ -288,7 +288,7 @@ fn scaling(scaling: &Scaling) -> Value {
         "min": scaling.min,
         "max": scaling.max,
         "factor": scaling.factor,
-        "type": target.map(|target| target.measure),
+        "type": target.map(|target| target.measure.as_str()),
         "target": target.map(|target| target.load),
         "target_proportion": target.map(|target| target.proportion),
         "down_window": target.map(|target| format_duration(target.window)),

@@ -285,11 +285,11 @@ impl Value for Cpu {
 
 impl Value for Measure {
     fn read(text: &str) -> Result<Self, String> {
-        word(text, MEASURES)
+        word(text, &Measure::WORDS)
     }
 
     fn schema() -> Schema {
-        words_schema(MEASURES)
+        words_schema(&Measure::WORDS)
     }
 }
 
@@ -358,12 +358,6 @@ const MODES: &[(&str, Mode)] = &[
 const PROVIDERS: &[(&str, ProviderWord)] = &[
     ("process", ProviderWord::Process),
     ("remote", ProviderWord::Remote),
-];
-
-const MEASURES: &[(&str, Measure)] = &[
-    ("rps", Measure::Rps),
-    ("capacity", Measure::Capacity),
-    ("queue", Measure::Queue),
 ];
 
 const ISOLATIONS: &[(&str, Isolation)] = &[

@@ -5,9 +5,6 @@ use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 use crate::duration::parse_duration;
 
 /// Replicas of one function at most, whatever its labels say: each may be a process.
@@ -54,8 +51,7 @@ pub struct Target {
 }
 
 /// What load is measured by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Calls begun per second.
     Rps,
@@ -105,7 +101,8 @@ impl Scaling {
                 .filter(|factor| *factor <= 100)
                 .unwrap_or(default.factor),
             target: labels
-                .read("scale.type")
+                .text("scale.type")
+                .and_then(Measure::of)
                 .map(|measure| labels.target(measure)),
             zero: zero.then_some(after),
             concurrency: labels.read("concurrency"),
@@ -133,26 +130,25 @@ impl Scaling {
 }
 
 impl Measure {
-    /// As the label says it.
-    pub fn as_str(self) -> &'static str {
+    /// All of them, with the words that labels, the file and metrics have for them.
+    pub const WORDS: [(&str, Self); 3] = [
+        (Self::Rps.as_str(), Self::Rps),
+        (Self::Capacity.as_str(), Self::Capacity),
+        (Self::Queue.as_str(), Self::Queue),
+    ];
+
+    /// Its word.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rps => "rps",
             Self::Capacity => "capacity",
             Self::Queue => "queue",
         }
     }
-}
 
-impl FromStr for Measure {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "rps" => Ok(Self::Rps),
-            "capacity" => Ok(Self::Capacity),
-            "queue" => Ok(Self::Queue),
-            _ => Err("is not one of rps, capacity, queue"),
-        }
+    fn of(text: &str) -> Option<Self> {
+        let known = Self::WORDS.into_iter().find(|(word, _)| *word == text);
+        known.map(|(_, measure)| measure)
     }
 }
 

@@ -10,6 +10,7 @@ mod resolver;
 mod snapshot;
 
 use std::cell::Cell;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -45,7 +46,7 @@ pub struct Function {
     /// Calls that one address takes at once; `None`: as many as come, or the gate counts.
     pub each: Option<usize>,
     /// Replicas that can be called, whoever has their addresses.
-    pub available: usize,
+    pub available: u64,
     /// What outlives the snapshot.
     pub live: Arc<Live>,
 }
@@ -124,6 +125,11 @@ impl Function {
         self.desired == Some(0)
     }
 
+    /// Replicas that were asked for; where no provider scales it, those that there are.
+    pub fn replicas_wanted(&self) -> u64 {
+        self.desired.unwrap_or(self.replicas.len() as u64)
+    }
+
     /// Takes a place and a replica if both are free now, and nobody waits for them. `avoid` is a
     /// replica that has just refused this call; it is taken only if there is no other.
     pub fn try_lease(self: &Arc<Self>, avoid: Option<&Arc<Replica>>) -> Option<Lease> {
@@ -148,14 +154,20 @@ impl Function {
         })
     }
 
+    /// Calls that it takes at once; `None`: as many as come.
+    pub fn room(&self) -> Option<usize> {
+        let concurrency = self.scaling.concurrency?;
+        Some(match self.each {
+            Some(each) => each.saturating_mul(self.replicas.len()),
+            None => places(concurrency, self.available),
+        })
+    }
+
     /// Wakes those in line who may find a place; where there is none, all of them, to be told why.
     pub fn wake_line(&self) {
         let gate = &self.live.gate;
-        match self.scaling.concurrency {
-            Some(each) if !self.replicas.is_empty() => {
-                let each = self.each.unwrap_or(each.get());
-                gate.wake_first(each.saturating_mul(self.replicas.len().max(self.available)));
-            }
+        match self.room() {
+            Some(room) if !self.replicas.is_empty() => gate.wake_first(room),
             _ => gate.wake(),
         }
     }
@@ -184,6 +196,12 @@ impl Function {
         // Closed or filled since it was looked at: any other will do.
         hold(best).or_else(|| self.replicas.iter().find_map(hold))
     }
+}
+
+/// Calls that so many replicas take at once.
+fn places(each: NonZeroUsize, replicas: u64) -> usize {
+    let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
+    each.get().saturating_mul(replicas)
 }
 
 fn next_turn() -> usize {
@@ -221,7 +239,7 @@ mod tests {
             desired: None,
             scaling: Scaling::default(),
             each: None,
-            available: replicas,
+            available: replicas as u64,
             live: Live::new(capacity, Metrics::new().unwrap().function("f")),
             name,
         })
@@ -267,7 +285,7 @@ mod tests {
         {
             let function = Arc::get_mut(&mut function).unwrap();
             function.each = Some(1);
-            function.scaling.concurrency = std::num::NonZeroUsize::new(1);
+            function.scaling.concurrency = NonZeroUsize::new(1);
         }
         let waiting = function.live.gate.join(10).unwrap();
         assert!(function.try_lease(None).is_none());

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use http::HeaderValue;
 
 use super::resolver::{Resolution, Resolved, literal};
-use super::{Function, Live, OPEN, PathRule, Problem};
+use super::{Function, Live, OPEN, PathRule, Problem, places};
 use crate::config::{
     Config, Direct, PathPattern, Place, Provider, RemoteProvider, Timeouts, Upstream,
 };
@@ -186,8 +185,8 @@ impl Workshop {
         making.all();
         let fallback = making.fallback();
         let functions = making.functions;
-        for (name, function) in &functions {
-            self.settle(name, function, view);
+        for function in functions.values() {
+            self.settle(function);
         }
         self.forget(&functions);
         let by_name = index(&functions, view.config.default_namespace());
@@ -213,7 +212,7 @@ impl Workshop {
             let Some(function) = functions.get(name) else {
                 continue;
             };
-            self.settle(name, function, view);
+            self.settle(function);
             by_name.insert(Arc::clone(&function.key), Arc::clone(function));
             if let Some(bare) = by_name
                 .get_mut(name.name())
@@ -260,27 +259,23 @@ impl Workshop {
     }
 
     /// Opens and shuts a function's gate, and shows its replica counts.
-    fn settle(&mut self, name: &FunctionName, function: &Arc<Function>, view: &View) {
+    fn settle(&mut self, function: &Arc<Function>) {
         // Names that callers made up share one gate with the provider itself: it stays open.
         if Arc::ptr_eq(&function.live, &self.unknown) {
             return;
         }
-        let provided = view.provider.get(name);
-        let addresses = function.replicas.len() as u64;
-        let available = provided.map_or(addresses, |view| view.available);
-        let capacity = match (addresses, function.scaling.concurrency) {
-            (0, _) => 0,
+        let capacity = match function.room() {
+            _ if function.replicas.is_empty() => 0,
             // One address for all of them, and nobody else who counts.
-            (_, Some(each)) if function.each.is_none() => places(each, available),
+            Some(room) if function.each.is_none() => room,
             _ => OPEN,
         };
         function.live.gate.set_capacity(capacity);
-        let replicas = metrics::Replicas {
-            desired: provided.map_or(addresses, |view| view.desired),
-            available,
+        function.live.metrics.set_replicas(metrics::Replicas {
+            desired: function.replicas_wanted(),
+            available: function.available,
             scaling: function.scaling,
-        };
-        function.live.metrics.set_replicas(replicas);
+        });
         self.waking.push(Arc::clone(function));
     }
 
@@ -452,9 +447,7 @@ impl Making<'_> {
             desired: provided.map(|view| view.desired),
             scaling,
             each: each.map(|(slots, each)| places(each, slots)),
-            available: provided.map_or(found.replicas.len(), |view| {
-                usize::try_from(view.available).unwrap_or(usize::MAX)
-            }),
+            available: provided.map_or(found.replicas.len() as u64, |view| view.available),
             ..function(name, found, path, timeouts, live)
         };
         self.functions.insert(name.clone(), Arc::new(function));
@@ -604,12 +597,6 @@ fn function(
         available: 0,
         live,
     }
-}
-
-/// Calls that so many replicas take at once.
-fn places(each: NonZeroUsize, replicas: u64) -> usize {
-    let replicas = usize::try_from(replicas).unwrap_or(usize::MAX);
-    each.get().saturating_mul(replicas)
 }
 
 fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {

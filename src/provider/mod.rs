@@ -159,6 +159,12 @@ pub fn answer(status: StatusCode) -> Answer {
 /// very same one.
 pub type View = Arc<BTreeMap<FunctionName, Arc<FunctionView>>>;
 
+/// Whether two views are of the very same functions.
+fn same(a: &View, b: &View) -> bool {
+    let mut pairs = a.iter().zip(b.iter());
+    a.len() == b.len() && pairs.all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1))
+}
+
 /// One function as its provider sees it.
 #[derive(Clone, Debug)]
 pub struct FunctionView {
@@ -176,4 +182,16 @@ pub struct FunctionView {
     pub slots: u64,
     /// Why the function cannot be called now, in words for its owner.
     pub problem: Option<Arc<str>>,
+}
+
+impl FunctionView {
+    /// Whether it says the same to those who call.
+    fn alike(&self, other: &Self) -> bool {
+        let mut replicas = self.replicas.iter().zip(&other.replicas);
+        (self.desired, self.available, self.scaling, self.slots)
+            == (other.desired, other.available, other.scaling, other.slots)
+            && self.problem == other.problem
+            && self.replicas.len() == other.replicas.len()
+            && replicas.all(|(a, b)| Arc::ptr_eq(a, b))
+    }
 }

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Answer, FunctionView, Provider, ProviderError, Request, Stop, View};
+use super::{Answer, FunctionView, Provider, ProviderError, Request, Stop, View, same};
 use crate::config::{self, Config, RemoteProvider};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
@@ -209,13 +209,14 @@ impl Remote {
                 };
             }
             for (name, function) in &mut view {
-                if let Some(before) = seen.get(name).filter(|before| alike(before, function)) {
+                if let Some(before) = seen.get(name).filter(|before| before.alike(function)) {
                     *function = Arc::clone(before);
                 }
             }
+            let view = Arc::new(view);
             let modified = !same(seen, &view);
             if modified {
-                *seen = Arc::new(view);
+                *seen = view;
             }
             modified
         });
@@ -223,25 +224,7 @@ impl Remote {
 
     /// Publishes one function as it was seen just now; `None`: it is gone.
     fn publish_one(&self, name: &FunctionName, seen: Option<FunctionView>) {
-        self.observed().insert(name.clone(), Instant::now());
-        self.view.send_if_modified(|view| {
-            let before = view.get(name);
-            let modified = match (before, &seen) {
-                (Some(before), Some(now)) => !alike(before, now),
-                (None, None) => false,
-                _ => true,
-            };
-            if modified {
-                // A new one in any case: others tell views apart by their address.
-                let mut changed = BTreeMap::clone(view);
-                match seen {
-                    Some(seen) => changed.insert(name.clone(), Arc::new(seen)),
-                    None => changed.remove(name),
-                };
-                *view = Arc::new(changed);
-            }
-            modified
-        });
+        self.amend(name, |_| seen);
     }
 
     /// Has the view show what was asked for, until the next look tells more: whoever decides next has
@@ -252,17 +235,39 @@ impl Remote {
         resized.retain(|_, (at, _)| now - *at < SETTLES);
         resized.insert(name.clone(), (now, replicas));
         drop(resized);
-        self.observed().insert(name.clone(), now);
+        self.amend(name, |before| {
+            Some(FunctionView {
+                desired: replicas,
+                ..before?.clone()
+            })
+        });
+    }
+
+    /// Changes what the view shows of one function, which is newer than a list asked for before.
+    fn amend(
+        &self,
+        name: &FunctionName,
+        change: impl FnOnce(Option<&FunctionView>) -> Option<FunctionView>,
+    ) {
+        self.observed().insert(name.clone(), Instant::now());
         self.view.send_if_modified(|view| {
-            let Some(seen) = view.get(name).filter(|seen| seen.desired != replicas) else {
-                return false;
+            let before = view.get(name).map(Arc::as_ref);
+            let now = change(before);
+            let modified = match (before, &now) {
+                (Some(before), Some(now)) => !before.alike(now),
+                (None, None) => false,
+                _ => true,
             };
-            let mut seen = FunctionView::clone(seen);
-            seen.desired = replicas;
-            let mut changed = BTreeMap::clone(view);
-            changed.insert(name.clone(), Arc::new(seen));
-            *view = Arc::new(changed);
-            true
+            if modified {
+                // A new one in any case: others tell views apart by their address.
+                let mut changed = BTreeMap::clone(view);
+                match now {
+                    Some(now) => changed.insert(name.clone(), Arc::new(now)),
+                    None => changed.remove(name),
+                };
+                *view = Arc::new(changed);
+            }
+            modified
         });
     }
 
@@ -480,7 +485,8 @@ impl Provider for Remote {
     }
 
     async fn observe(&self, name: &FunctionName) -> Result<(), ProviderError> {
-        let path = format!("/system/function/{}{}", name.name(), in_namespace(name));
+        let path = format!("/system/function/{}", name.name());
+        let path = target(&path, &Request::<()>::about(name));
         match self.get::<Listed>(&path).await {
             Ok(Some(listed)) => {
                 self.publish_one(name, Some(self.newer(name, listed.view())));
@@ -505,11 +511,8 @@ impl Provider for Remote {
             replicas,
         };
         let body = Request::of(&request).body().clone();
-        let path = format!(
-            "/system/scale-function/{}{}",
-            name.name(),
-            in_namespace(name)
-        );
+        let path = format!("/system/scale-function/{}", name.name());
+        let path = target(&path, &Request::<()>::about(name));
         let url = self.settings.load().remote.url.clone();
         let answer = self
             .whole(&url, Method::POST, &path, body, POLL_TIMEOUT)
@@ -679,14 +682,6 @@ fn target<T>(path: &str, request: &Request<T>) -> String {
     }
 }
 
-/// The query that says in which namespace a function is, where one is known.
-fn in_namespace(name: &FunctionName) -> String {
-    match name.namespace() {
-        "" => String::new(),
-        namespace => format!("?namespace={namespace}"),
-    }
-}
-
 fn namespace(name: &str) -> String {
     format!("/system/namespace/{name}")
 }
@@ -708,19 +703,6 @@ fn causes(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-/// Whether two views show the same, the very same functions.
-fn same(
-    a: &BTreeMap<FunctionName, Arc<FunctionView>>,
-    b: &BTreeMap<FunctionName, Arc<FunctionView>>,
-) -> bool {
-    let pairs = || a.iter().zip(b);
-    a.len() == b.len() && pairs().all(|(a, b)| a.0 == b.0 && Arc::ptr_eq(a.1, b.1))
-}
-
-fn alike(a: &FunctionView, b: &FunctionView) -> bool {
-    (a.desired, a.available, a.scaling) == (b.desired, b.available, b.scaling)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::Refusal;
+use crate::function::FunctionName;
 
 /// Query and body of a request. A remote provider gets both as they came; whoever answers here reads
 /// the body, which then has to be a `T` in JSON.
@@ -25,6 +26,14 @@ impl<T> Request<T> {
             query: query.into(),
             body,
             reads: PhantomData,
+        }
+    }
+
+    /// A request of the gateway's own about a function: its namespace, where one is known.
+    pub fn about(function: &FunctionName) -> Self {
+        match function.namespace() {
+            "" => Self::new("", Bytes::new()),
+            namespace => Self::new(format!("namespace={namespace}"), Bytes::new()),
         }
     }
 

@@ -13,7 +13,7 @@ use super::journal::{Numbers, Reason};
 use super::rules::{Classic, Follow, Idle};
 use super::scaler::Scaler;
 use super::window::{LONG, Sample, Window};
-use crate::function::{FunctionName, Measure};
+use crate::function::{FunctionName, Measure, Scaling};
 use crate::functions::{Function, Snapshot};
 
 /// Time between two looks while replicas do not follow the load: functions are put to sleep all the
@@ -31,18 +31,10 @@ pub struct Autoscaler {
 
 #[derive(Default)]
 struct Watched {
-    /// Calls begun, at the last look.
-    begun: u64,
     window: Window,
     classic: Classic,
     follow: Follow,
     idle: Idle,
-}
-
-/// What is to be done.
-struct Wish {
-    replicas: u64,
-    reason: Reason,
 }
 
 impl Autoscaler {
@@ -74,7 +66,8 @@ impl Autoscaler {
         self.forget(&snapshot);
         for function in snapshot.functions() {
             let watched = self.watched.entry(function.name.clone()).or_default();
-            let numbers = watched.look(now, self.scaler.numbers(function), function);
+            let begun = function.live.metrics.begun();
+            let numbers = watched.look(now, begun, self.scaler.numbers(function), function);
             self.scaler.journal().measured(&function.name, numbers);
             // Static addresses are scaled by nobody, and who sleeps is woken by a call.
             let Some(current @ 1..) = function.desired else {
@@ -89,7 +82,6 @@ impl Autoscaler {
             let zero = function.scaling.zero.filter(|_| scale.from_zero);
             if zero.is_some_and(|after| idle >= after) {
                 let (scaler, function) = (Arc::clone(&self.scaler), Arc::clone(function));
-                let begun = watched.begun;
                 self.tasks.spawn(async move {
                     idler::put_to_sleep(&scaler, &function, begun, numbers).await;
                 });
@@ -98,11 +90,17 @@ impl Autoscaler {
             if scale.autoscaler.is_none() {
                 continue;
             }
-            let alerts_rule = self.scaler.alerts_rule(&function.name);
-            if let Some(wish) = watched.decide(now, current, function, numbers, alerts_rule) {
+            let alerts_rule = || self.scaler.alerts_rule(&function.name);
+            let decided = watched.decide(now, current, function.scaling, numbers, alerts_rule);
+            if let Some((wanted, reason)) = decided {
                 let (scaler, function) = (Arc::clone(&self.scaler), Arc::clone(function));
                 self.tasks.spawn(async move {
-                    obey(&scaler, &function, current, wish, numbers).await;
+                    // Unless it is being scaled right now, or that fails, which is written down and
+                    // logged; the next look finds it.
+                    if let Ok(_alone) = function.live.scaling.try_lock() {
+                        let name = &function.name;
+                        let _ = scaler.resize(name, current, wanted, reason, numbers).await;
+                    }
                 });
             }
         }
@@ -113,37 +111,30 @@ impl Autoscaler {
         let before = self.watched.len();
         self.watched.retain(|name, _| there(name));
         if self.watched.len() != before {
-            self.scaler.journal().keep(there);
+            self.scaler.keep(there);
         }
     }
 }
 
-/// Does what a rule wishes, unless the function is being scaled right now; the next look finds it.
-async fn obey(scaler: &Scaler, function: &Function, from: u64, wish: Wish, numbers: Numbers) {
-    let Ok(_alone) = function.live.scaling.try_lock() else {
-        return;
-    };
-    let Wish { replicas, reason } = wish;
-    // What goes wrong is written down and logged; the next look tries again.
-    let _ = scaler
-        .resize(&function.name, from, replicas, reason, numbers)
-        .await;
-}
-
 impl Watched {
-    /// Looks at a function, and completes what it does now by what it did.
-    fn look(&mut self, now: Duration, numbers: Numbers, function: &Function) -> Numbers {
-        let metrics = &function.live.metrics;
-        self.begun = metrics.begun();
+    /// Looks at a function that has begun so many calls, and completes what it does now by what it
+    /// did.
+    fn look(
+        &mut self,
+        now: Duration,
+        begun: u64,
+        numbers: Numbers,
+        function: &Function,
+    ) -> Numbers {
         self.window.look(Sample {
             at: now,
-            begun: self.begun,
-            successes: metrics.successes(),
+            begun,
+            successes: function.live.metrics.successes(),
             in_flight: numbers.in_flight,
             waiting: numbers.waiting,
         });
         let open = numbers.in_flight + numbers.waiting;
-        let idle = self.idle.look(now, self.begun, open, numbers.replicas);
+        let idle = self.idle.look(now, begun, open, numbers.replicas);
         let target = function.scaling.target;
         Numbers {
             calls_per_second: self.window.rate(LONG, |sample| sample.begun),
@@ -154,15 +145,15 @@ impl Watched {
         }
     }
 
+    /// Replicas to have, and why, where that is another number.
     fn decide(
         &mut self,
         now: Duration,
         current: u64,
-        function: &Function,
+        scaling: Scaling,
         numbers: Numbers,
-        alerts_rule: bool,
-    ) -> Option<Wish> {
-        let scaling = function.scaling;
+        alerts_rule: impl Fn() -> bool,
+    ) -> Option<(u64, Reason)> {
         if let Some(target) = scaling.target {
             let load = numbers.load.unwrap_or(0.0);
             let replicas = self.follow.decide(now, load, current, scaling, target)?;
@@ -171,9 +162,9 @@ impl Watched {
                 Measure::Capacity => Reason::Capacity,
                 Measure::Queue => Reason::Queue,
             };
-            return Some(Wish { replicas, reason });
+            return Some((replicas, reason));
         }
-        if alerts_rule {
+        if alerts_rule() {
             self.classic = Classic::default();
             return None;
         }
@@ -184,6 +175,6 @@ impl Watched {
         } else {
             Reason::Quiet
         };
-        Some(Wish { replicas, reason })
+        Some((replicas, reason))
     }
 }

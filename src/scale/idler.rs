@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::journal::{Numbers, Reason};
-use super::scaler::Scaler;
+use super::scaler::{SHOWN, Scaler};
 use crate::functions::{Function, Snapshot};
 use crate::provider::Replica;
 
@@ -19,8 +19,6 @@ use crate::provider::Replica;
 const GONE: Duration = Duration::from_secs(10);
 /// Time between two looks at it.
 const LOOK: Duration = Duration::from_millis(50);
-/// Longest wait until the snapshot shows what the provider's view shows.
-const SHOWN: Duration = Duration::from_secs(2);
 
 /// Puts a function to sleep, unless somebody has called it since it was looked at: it had begun
 /// `begun` calls then.
@@ -48,8 +46,8 @@ pub async fn put_to_sleep(scaler: &Scaler, seen: &Function, begun: u64, numbers:
     let asleep = scaler.resize(&function.name, current, 0, Reason::Idle, numbers);
     match asleep.await {
         Ok(()) => gone(scaler, function).await,
-        // It may have been done all the same.
-        Err(_) => look(scaler, function).await,
+        // It may have been done all the same; who cannot be asked is asked again later.
+        Err(_) => drop(scaler.look(&function.name).await),
     }
     // Whatever became of it: what calls are sent to takes calls.
     let snapshot = scaler.registry().current();
@@ -82,8 +80,8 @@ fn close_all(function: &Function) -> Option<Vec<&Arc<Replica>>> {
 /// Waits until the snapshot shows that nothing runs any more.
 async fn gone(scaler: &Scaler, function: &Function) {
     let is_gone = |snapshot: &Snapshot| {
-        let view = snapshot.provided.get(&function.name);
-        view.is_none_or(|view| view.available == 0)
+        let function = snapshot.function(&function.key);
+        function.is_none_or(|function| function.available == 0)
     };
     if scaler.provider().shows_changes() {
         let shown = scaler.registry().until(is_gone);
@@ -92,21 +90,11 @@ async fn gone(scaler: &Scaler, function: &Function) {
     }
     let deadline = Instant::now() + GONE;
     while Instant::now() < deadline {
-        look(scaler, function).await;
+        // Who cannot be asked now is asked again.
+        let _ = scaler.look(&function.name).await;
         if is_gone(&scaler.registry().current()) {
             return;
         }
         sleep(LOOK).await;
-    }
-}
-
-/// Has the snapshot show how the function is now; who cannot be asked is asked again later.
-async fn look(scaler: &Scaler, function: &Function) {
-    if !scaler.provider().shows_changes() && scaler.provider().observe(&function.name).await.is_ok()
-    {
-        scaler
-            .registry()
-            .caught_up_with(&function.name, SHOWN)
-            .await;
     }
 }

@@ -2,10 +2,9 @@
 //! with its reason, and counted.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::journal::{Decision, Journal, Numbers, Reason};
@@ -20,6 +19,8 @@ use crate::provider::{Provider, ProviderError, Request};
 /// two hands would take two steps.
 const ALERTS_RULE: Duration = Duration::from_secs(600);
 
+/// Longest wait until the snapshot shows what the provider's view shows.
+pub(super) const SHOWN: Duration = Duration::from_secs(2);
 /// Bounds of the time until the autoscaler tries again what failed, doubled each time.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -66,6 +67,16 @@ impl Scaler {
     /// Who owns them.
     pub(super) fn provider(&self) -> &dyn Provider {
         &*self.provider
+    }
+
+    /// Has the snapshot show how a function is now, where its provider does not show changes by
+    /// itself.
+    pub(super) async fn look(&self, function: &FunctionName) -> Result<(), ProviderError> {
+        if !self.provider.shows_changes() {
+            self.provider.observe(function).await?;
+            self.registry.caught_up_with(function, SHOWN).await;
+        }
+        Ok(())
     }
 
     /// Asks for another number of replicas.
@@ -116,10 +127,7 @@ impl Scaler {
         let function = FunctionName::parse(name, default_namespace)
             .map_err(|error| Refusal::not_found(format!("there is no function {name}: {error}")))?;
         // The view may be some seconds old, and the step is taken from the number of now.
-        let request = match function.namespace() {
-            "" => Request::default(),
-            namespace => Request::new(format!("namespace={namespace}"), Bytes::new()),
-        };
+        let request = Request::about(&function);
         let status = self.provider.status(function.name(), request).await?;
         let labels = status.labels.as_ref();
         let scaling = match snapshot.function(&function.to_string()) {
@@ -127,9 +135,10 @@ impl Scaler {
             _ => labels.map(Scaling::of).unwrap_or_default(),
         };
         self.note_alert(&function);
-        let (current, reason) = match firing {
-            true => (status.replicas, Reason::AlertFiring),
-            false => (status.replicas, Reason::AlertResolved),
+        let current = status.replicas;
+        let reason = match firing {
+            true => Reason::AlertFiring,
+            false => Reason::AlertResolved,
         };
         let wanted = alerted(firing, current, scaling);
         // Who sleeps because nobody calls is not woken by the end of an alert.
@@ -143,20 +152,20 @@ impl Scaler {
     }
 
     fn note_alert(&self, function: &FunctionName) {
-        let mut alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut alerts = self.alerts();
         alerts.retain(|_, at| at.elapsed() < ALERTS_RULE);
         alerts.insert(function.clone(), Instant::now());
     }
 
     /// Whether the autoscaler may ask for another number: after a failure it waits, longer each time.
     pub(super) fn may_try(&self, function: &FunctionName) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = self.failed();
         let again = failed.get(function).map(|(again, _)| *again);
         again.is_none_or(|again| Instant::now() >= again)
     }
 
     fn note_outcome(&self, function: &FunctionName, good: bool) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = self.failed();
         if good {
             failed.remove(function);
             return;
@@ -168,23 +177,34 @@ impl Scaler {
 
     /// Whether alerts scale a function, and the classic rule had better not.
     pub(super) fn alerts_rule(&self, function: &FunctionName) -> bool {
-        let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner);
+        let alerts = self.alerts();
         let at = alerts.get(function);
         at.is_some_and(|at| at.elapsed() < ALERTS_RULE)
     }
 
     /// What a function does now; rates are those of the last look.
     pub fn numbers(&self, function: &Function) -> Numbers {
-        let metrics = &function.live.metrics;
-        let provided = self.registry.current();
-        let provided = provided.provided.get(&function.name);
         Numbers {
-            replicas: function.desired.unwrap_or(function.replicas.len() as u64),
-            available: provided.map_or(function.replicas.len() as u64, |view| view.available),
-            in_flight: metrics.in_flight(),
+            replicas: function.replicas_wanted(),
+            available: function.available,
+            in_flight: function.live.metrics.in_flight(),
             waiting: function.live.gate.waiting() as u64,
             ..self.journal.numbers(&function.name)
         }
+    }
+
+    /// Forgets the functions that are gone.
+    pub(super) fn keep(&self, there: impl Fn(&FunctionName) -> bool) {
+        self.failed().retain(|name, _| there(name));
+        self.journal.keep(there);
+    }
+
+    fn failed(&self) -> MutexGuard<'_, HashMap<FunctionName, (Instant, Duration)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn alerts(&self) -> MutexGuard<'_, HashMap<FunctionName, Instant>> {
+        self.alerts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, function: &FunctionName, decision: Decision) {

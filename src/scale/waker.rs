@@ -24,8 +24,6 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 const STUMBLE: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
 /// Time after which a function is woken again whose provider took note and did nothing.
 const WAKE_AGAIN: Duration = Duration::from_secs(5);
-/// Longest wait until the snapshot shows what the provider's view shows.
-const SHOWN: Duration = Duration::from_secs(2);
 
 /// Takes wishes for functions to be woken.
 #[derive(Clone)]
@@ -129,31 +127,19 @@ async fn rouse(scaler: &Scaler, function: &Function) {
     }
 }
 
-/// Looks at the function where its provider does not tell of changes. Says whether that worked; why
-/// not is logged the `first` time.
+/// Looks at the function. Says whether that worked; why not is logged the `first` time.
 async fn look(scaler: &Scaler, function: &Function, first: bool) -> bool {
-    let provider = scaler.provider();
-    if provider.shows_changes() {
-        return true;
-    }
-    match provider.observe(&function.name).await {
-        Ok(()) => {
-            scaler
-                .registry()
-                .caught_up_with(&function.name, SHOWN)
-                .await;
-            true
+    let name = &function.name;
+    match scaler.look(name).await {
+        Ok(()) => return true,
+        Err(error) if first => {
+            tracing::warn!(function = %name, %error, "cannot see whether it is awake; trying on");
         }
         Err(error) => {
-            let name = &function.name;
-            if first {
-                tracing::warn!(function = %name, %error, "cannot see whether it is awake; trying on");
-            } else {
-                tracing::debug!(function = %name, %error, "cannot see whether it is awake");
-            }
-            false
+            tracing::debug!(function = %name, %error, "cannot see whether it is awake");
         }
     }
+    false
 }
 
 fn need(scaler: &Scaler, function: &Function) -> Need {

@@ -19,7 +19,7 @@ use super::slot::{Belongings, Condition, Host, Slot};
 use super::{Declaration, Desired, Published, Status};
 use crate::config::{Mode, Process};
 use crate::function::FunctionName;
-use crate::provider::FunctionView;
+use crate::provider::{FunctionView, same};
 
 /// The table of what runs.
 pub(super) struct Supervisor {
@@ -152,18 +152,20 @@ impl Supervisor {
     /// Shows how everything is now; what has not changed is looked at no further.
     fn publish(&mut self) {
         let (mut view, mut statuses) = (BTreeMap::new(), BTreeMap::new());
-        let mut modified = self.published.view.borrow().len() != self.functions.len();
         for (name, function) in &mut self.functions {
-            let before = function.shown.as_ref().map(|shown| Arc::clone(&shown.view));
             let Shown { view: seen, status } = function.show();
-            modified |= before.is_none_or(|before| !Arc::ptr_eq(&before, &seen));
             view.insert(name.clone(), seen);
             statuses.insert(name.clone(), status);
         }
         self.published.statuses.send_replace(Arc::new(statuses));
-        if modified {
-            self.published.view.send_replace(Arc::new(view));
-        }
+        let view = Arc::new(view);
+        self.published.view.send_if_modified(|shown| {
+            let modified = !same(shown, &view);
+            if modified {
+                *shown = view;
+            }
+            modified
+        });
         self.crew.withdrawn.clear();
     }
 }
@@ -268,7 +270,7 @@ impl Function {
                 let view = self.view();
                 let before = before.as_ref().map(|shown| &shown.view);
                 // A copy that starts is another status, and no other view: who calls sees nothing.
-                let view = match before.filter(|before| alike(before, &view)) {
+                let view = match before.filter(|before| before.alike(&view)) {
                     Some(before) => Arc::clone(before),
                     None => Arc::new(view),
                 };
@@ -323,15 +325,6 @@ impl Function {
         let next = self.next.as_ref().and_then(of).map(new);
         next.or_else(|| of(&self.current))
     }
-}
-
-/// Whether two views say the same to those who call.
-fn alike(a: &FunctionView, b: &FunctionView) -> bool {
-    let replicas = || a.replicas.iter().zip(&b.replicas);
-    (a.desired, a.available, a.scaling, a.slots, &a.problem)
-        == (b.desired, b.available, b.scaling, b.slots, &b.problem)
-        && a.replicas.len() == b.replicas.len()
-        && replicas().all(|(a, b)| Arc::ptr_eq(a, b))
 }
 
 fn without_replicas(process: &Process) -> Process {

@@ -174,15 +174,6 @@ fn rules() -> [(&'static str, MakeRule); 4] {
     ]
 }
 
-const BOUNDS: Scaling = Scaling {
-    min: 1,
-    max: 20,
-    factor: 20,
-    target: None,
-    zero: None,
-    concurrency: None,
-};
-
 /// Changes of direction: up after down, or down after up.
 fn turns(trace: &[Second]) -> usize {
     let steps: Vec<_> = trace
@@ -196,7 +187,7 @@ fn turns(trace: &[Second]) -> usize {
 fn trace(load: &str, rule: MakeRule) -> Vec<Second> {
     let loads = loads();
     let (_, load) = loads.iter().find(|(name, _)| *name == load).unwrap();
-    simulate(load, rule(), BOUNDS)
+    simulate(load, rule(), Scaling::default())
 }
 
 fn rps() -> Rule {
@@ -294,7 +285,7 @@ fn a_recorded_load_is_followed_and_nobody_waits_for_long() {
 fn no_rule_ever_leaves_its_bounds() {
     for (load_name, load) in loads() {
         for (rule_name, rule) in rules() {
-            let trace = simulate(&load, rule(), BOUNDS);
+            let trace = simulate(&load, rule(), Scaling::default());
             let within = |second: &Second| (1..=20).contains(&second.replicas);
             assert!(trace.iter().all(within), "{rule_name} {load_name}");
         }
@@ -309,7 +300,7 @@ fn the_pictures_show_what_the_rules_do() {
     for (rule_name, rule) in rules() {
         let traces: Vec<_> = loads()
             .into_iter()
-            .map(|(name, load)| (name, simulate(&load, rule(), BOUNDS)))
+            .map(|(name, load)| (name, simulate(&load, rule(), Scaling::default())))
             .collect();
         let picture = draw(rule_name, &traces);
         let name = format!("scaling-{rule_name}.svg");

@@ -193,9 +193,11 @@ impl ProcessProvider {
         })
     }
 
+    /// Writes a function whose number of replicas follows from what was `known` of it.
     async fn put_function(
         &self,
         changing: Changing,
+        known: &State,
         name: &FunctionName,
         record: Record,
     ) -> Result<(), Refusal> {
@@ -203,9 +205,9 @@ impl ProcessProvider {
         let (key, written) = (name.clone(), Arc::clone(&record));
         let write = move |store: &Store| store.put_function(&key, &written);
         let key = name.clone();
-        let before = self.state().scaled.get(name).copied();
+        let before = known.scaled.get(name).copied();
         let change = move |state: &mut State| {
-            // Somebody may have been woken while this was written; that holds, and is written next.
+            // It may have been scaled since then; that holds, and is written next.
             if state.scaled.get(&key).copied() == before {
                 state.scaled.remove(&key);
             }
@@ -231,18 +233,8 @@ impl ProcessProvider {
             };
             let mut record = Record::clone(record);
             record.replicas = replicas;
-            let record = Arc::new(record);
-            let (key, written) = (name.clone(), Arc::clone(&record));
-            let write = move |store: &Store| store.put_function(&key, &written);
-            let change = move |state: &mut State| {
-                state
-                    .scaled
-                    .retain(|key, now| *key != name || *now != replicas);
-                state.functions.insert(name, record);
-            };
-            let what = "writing the replicas of a function";
             // A failure is logged; the number is in force all the same, and written with the next.
-            let _ = self.commit(changing, what, write, change).await;
+            let _ = self.put_function(changing, &state, &name, record).await;
         }
     }
 
@@ -366,7 +358,8 @@ impl Provider for ProcessProvider {
         let mut deployment = request.read()?;
         let changing = self.changing().await;
         let name = self.check(&request, &mut deployment)?;
-        if self.state().functions.contains_key(&name) {
+        let state = self.state();
+        if state.functions.contains_key(&name) {
             let message = format!("function {name} is deployed already: update it with PUT");
             return Err(Refusal::conflict(message).into());
         }
@@ -376,7 +369,7 @@ impl Provider for ProcessProvider {
             secrets_version: self.secrets_version(&deployment).await?,
             deployment,
         };
-        self.put_function(changing, &name, record).await?;
+        self.put_function(changing, &state, &name, record).await?;
         self.noticed(&name, true).await;
         Ok(answer(StatusCode::ACCEPTED))
     }
@@ -390,7 +383,7 @@ impl Provider for ProcessProvider {
             return Err(missing(&name).into());
         }
         let name = self.check(&request, &mut deployment)?;
-        let before = self.state().functions.get(&name).cloned();
+        let before = state.functions.get(&name);
         let before = before.ok_or_else(|| missing(&name))?;
         let record = Record {
             replicas: scaling(&deployment).settle(state.replicas(&name)),
@@ -398,7 +391,7 @@ impl Provider for ProcessProvider {
             secrets_version: self.secrets_version(&deployment).await?,
             deployment,
         };
-        self.put_function(changing, &name, record).await?;
+        self.put_function(changing, &state, &name, record).await?;
         Ok(answer(StatusCode::ACCEPTED))
     }
 
@@ -450,7 +443,7 @@ impl Provider for ProcessProvider {
             let record = state.functions.get(&name).ok_or_else(|| missing(&name))?;
             let mut record = Record::clone(record);
             record.replicas = wanted.replicas;
-            self.put_function(changing, &name, record).await?;
+            self.put_function(changing, &state, &name, record).await?;
         }
         Ok(answer(StatusCode::ACCEPTED))
     }

@@ -64,8 +64,8 @@ impl State {
         for (name, function) in &self.settings.declared {
             if let Place::Process(process) = &function.place {
                 let mut process = config::Process::clone(process);
-                if let Some(replicas) = self.scaled.get(name) {
-                    process.replicas = *replicas;
+                if let Some(replicas) = self.replicas(name) {
+                    process.replicas = replicas;
                 }
                 let scaling = function.scaling;
                 desired.insert(name.clone(), Desired { process, scaling });
@@ -113,7 +113,7 @@ impl State {
         // Its image was mapped when it was deployed, and is no longer: without a command it does not
         // start, and its status says why.
         let mut process = planned.unwrap_or_else(|_| plan::nothing());
-        process.replicas = self.scaled.get(name).copied().unwrap_or(record.replicas);
+        process.replicas = self.replicas(name).unwrap_or(record.replicas);
         process.secrets.version = record.secrets_version;
         Desired {
             process,
