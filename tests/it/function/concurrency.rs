@@ -6,23 +6,9 @@ use std::fs;
 use std::sync::Mutex;
 use std::thread;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{Gateway, Provider, alive, eventually, served};
-
-fn deploy(gateway: &Gateway, mut deployed: Value) {
-    deployed["image"] = "i".into();
-    gateway
-        .admin("POST", "/system/functions", deployed.to_string())
-        .assert_status(202);
-}
-
-fn scale(gateway: &Gateway, name: &str, replicas: u64) {
-    let body = json!({ "serviceName": name, "replicas": replicas }).to_string();
-    gateway
-        .admin("POST", &format!("/system/scale-function/{name}"), body)
-        .assert_status(202);
-}
 
 fn metric(gateway: &Gateway, metric: &str, name: &str) -> f64 {
     let name = format!("{name}.openfaas-fn");
@@ -75,14 +61,15 @@ fn replicas_of_a_classic_function_are_places() {
         ),
     )
     .unwrap();
-    deploy(
-        &gateway,
-        json!({
-            "service": "wait",
-            "envProcess": format!("sh {}", gateway.dir().join("wait.sh").display()),
-            "labels": { "com.openfaas.concurrency": "1", "com.openfaas.scale.min": "2" },
-        }),
-    );
+    let deployed = json!({
+        "service": "wait",
+        "image": "i",
+        "envProcess": format!("sh {}", gateway.dir().join("wait.sh").display()),
+        "labels": { "com.openfaas.concurrency": "1", "com.openfaas.scale.min": "2" },
+    });
+    gateway
+        .admin("POST", "/system/functions", deployed.to_string())
+        .assert_status(202);
     thread::scope(|threads| {
         let calls: Vec<_> = (0..4)
             .map(|_| threads.spawn(|| gateway.post("/function/wait", "")))
@@ -91,7 +78,7 @@ fn replicas_of_a_classic_function_are_places() {
             (in_flight(&gateway, "wait"), held(&gateway, "wait")) == (2.0, 2.0)
         });
         // One more place takes one more call.
-        scale(&gateway, "wait", 3);
+        gateway.scale("wait", 3);
         eventually("three run and one waits", || {
             (in_flight(&gateway, "wait"), held(&gateway, "wait")) == (3.0, 1.0)
         });
@@ -109,9 +96,7 @@ fn calls_of_a_remote_function_wait_for_the_places_of_its_replicas() {
         fig.labels = json!({ "com.openfaas.concurrency": "2" });
         (fig.replicas, fig.available) = (3, 3);
     });
-    let gateway = Gateway::with(&provider.selected())
-        .env("function_namespace", "openfaas-fn")
-        .start();
+    let gateway = provider.gateway("");
     eventually("its replicas are known", || {
         metric(&gateway, "gateway_service_ready_count", "fig") == 3.0
     });
@@ -182,14 +167,14 @@ fn who_works_is_not_killed_because_fewer_are_needed() {
         let calls = [threads.spawn(hold), threads.spawn(hold)];
         eventually("both work", || in_flight(&gateway, "hello") == 2.0);
         // A place of one that goes is nobody else's: the one that stays takes calls all the same.
-        scale(&gateway, "hello", 3);
+        gateway.scale("hello", 3);
         eventually("the third is ready", || {
             metric(&gateway, "gateway_service_ready_count", "hello") == 3.0
         });
         gateway.get("/function/hello/pid").assert_status(200);
         // To one and to none, while both work.
         for replicas in [1, 0] {
-            scale(&gateway, "hello", replicas);
+            gateway.scale("hello", replicas);
             eventually("the number is in force", || {
                 metric(&gateway, "gateway_service_ready_count", "hello") == replicas as f64
             });

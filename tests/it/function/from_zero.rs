@@ -16,20 +16,14 @@ fn gateway(scale: &str) -> Gateway {
 
 #[track_caller]
 fn put_to_sleep(gateway: &Gateway, name: &str) {
-    let body = json!({ "serviceName": name, "replicas": 0 }).to_string();
-    gateway
-        .admin("POST", &format!("/system/scale-function/{name}"), body)
-        .assert_status(202);
+    gateway.scale(name, 0);
     eventually("calls find it asleep", || {
-        let path = format!("/system/scaling/{name}");
-        gateway.admin("GET", &path, "").json()["now"]["replicas"] == 0
+        gateway.explain(name)["now"]["replicas"] == 0
     });
 }
 
 fn replicas(gateway: &Gateway, name: &str) -> (u64, u64) {
-    let status = gateway
-        .admin("GET", &format!("/system/function/{name}"), "")
-        .json();
+    let status = gateway.function(name);
     let number = |key: &str| status[key].as_u64().unwrap();
     (number("replicas"), number("availableReplicas"))
 }
@@ -162,10 +156,7 @@ fn remote(start: Duration, scale: &str) -> (Provider, Gateway) {
     provider.change("fig", |fig| {
         (fig.replicas, fig.available, fig.start) = (0, 0, start);
     });
-    let yaml = format!("{}scale: {scale}\n", provider.selected());
-    let gateway = Gateway::with(&yaml)
-        .env("function_namespace", "openfaas-fn")
-        .start();
+    let gateway = provider.gateway(&format!("scale: {scale}\n"));
     eventually("the list is known", || {
         let labels = [("function_name", "fig.openfaas-fn")];
         gateway.metric("gateway_service_count", &labels) == Some(0.0)
@@ -286,13 +277,7 @@ fn without_from_zero_a_remote_provider_is_called_all_the_same() {
 #[test]
 fn it_is_woken_to_the_least_its_labels_ask_for() {
     let gateway = Gateway::start("");
-    let deployed = json!({
-        "service": "fig", "image": "i", "envProcess": "cat",
-        "labels": { "com.openfaas.scale.min": "2" },
-    });
-    gateway
-        .admin("POST", "/system/functions", deployed.to_string())
-        .assert_status(202);
+    gateway.deploy("fig", json!({ "com.openfaas.scale.min": "2" }));
     put_to_sleep(&gateway, "fig");
     gateway.post("/function/fig", "hi").assert_status(200);
     assert_eq!(replicas(&gateway, "fig").0, 2);
@@ -301,13 +286,7 @@ fn it_is_woken_to_the_least_its_labels_ask_for() {
 #[test]
 fn a_function_that_was_deployed_without_replicas_is_woken_too() {
     let gateway = Gateway::start("");
-    let deployed = json!({
-        "service": "fig", "image": "i", "envProcess": "cat",
-        "labels": { "com.openfaas.scale.min": "0" },
-    });
-    gateway
-        .admin("POST", "/system/functions", deployed.to_string())
-        .assert_status(202);
+    gateway.deploy("fig", json!({ "com.openfaas.scale.min": "0" }));
     assert_eq!(replicas(&gateway, "fig").0, 0);
     gateway.post("/function/fig", "hi").assert_status(200);
 }

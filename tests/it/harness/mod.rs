@@ -2,6 +2,7 @@
 
 mod alertmanager;
 mod client;
+mod functions;
 mod gateway;
 mod h2;
 mod metrics;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 pub use alertmanager::Alertmanager;
 pub use client::{Connection, Response, basic, try_request};
+pub use functions::under_load;
 pub use gateway::Gateway;
 pub use h2::H2Connection;
 pub use metrics::Metrics;
@@ -42,10 +44,16 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds; `what` names it in the failure.
 #[track_caller]
-pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    within(PATIENCE, what, condition);
+}
+
+/// The same for what takes long by itself.
+#[track_caller]
+pub fn within(limit: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::eventually;
 use super::upstream::{Exchange, Recorded, Upstream};
+use super::{Gateway, eventually};
 
 /// A provider with a list of functions; it ends with its value.
 #[derive(Debug)]
@@ -101,6 +101,13 @@ impl Provider {
             "provider: {{ kind: remote, url: \"{}/\", state_dir: @DIR@/state }}\n",
             self.url()
         )
+    }
+
+    /// A gateway in front of it which knows the namespace, with more of its configuration.
+    pub fn gateway(&self, more: &str) -> Gateway {
+        Gateway::with(&format!("{}{more}", self.selected()))
+            .env("function_namespace", "openfaas-fn")
+            .start()
     }
 
     /// Deploys one more function, without telling the gateway.

@@ -23,19 +23,6 @@ fn alerts(alerts: &[(&str, &str)]) -> String {
         .to_string()
 }
 
-fn replicas(gateway: &Gateway, name: &str) -> u64 {
-    let path = format!("/system/function/{name}");
-    let status = gateway.admin("GET", &path, "").json();
-    status["replicas"].as_u64().unwrap()
-}
-
-fn deploy(gateway: &Gateway, name: &str, labels: Value) {
-    let deployed = json!({ "service": name, "image": "i", "envProcess": "cat", "labels": labels });
-    gateway
-        .admin("POST", "/system/functions", deployed.to_string())
-        .assert_status(202);
-}
-
 #[test]
 fn what_is_no_message_is_refused_in_the_old_words() {
     let gateway = Gateway::start(BY_HAND);
@@ -88,11 +75,8 @@ fn the_worked_values_come_out_with_a_local_function() {
             "com.openfaas.scale.max": max.to_string(),
             "com.openfaas.scale.factor": factor.to_string(),
         });
-        deploy(&gateway, &name, labels);
-        let body = json!({ "serviceName": name, "replicas": current }).to_string();
-        gateway
-            .admin("POST", &format!("/system/scale-function/{name}"), body)
-            .assert_status(202);
+        gateway.deploy(&name, labels);
+        gateway.scale(&name, current);
         assert_eq!(
             post(&gateway, alerts(&[(status, &name)]))
                 .assert_status(200)
@@ -100,7 +84,7 @@ fn the_worked_values_come_out_with_a_local_function() {
             ""
         );
         assert_eq!(
-            replicas(&gateway, &name),
+            gateway.replicas(&name),
             expected,
             "{status} {current} {max} {min} {factor}"
         );
@@ -113,9 +97,7 @@ fn with_a_remote_provider_the_same_comes_out() {
     provider.change("fig", |fig| {
         fig.labels = json!({ "com.openfaas.scale.max": "10", "com.openfaas.scale.factor": "30" });
     });
-    let gateway = Gateway::with(&format!("{}{BY_HAND}", provider.selected()))
-        .env("function_namespace", "openfaas-fn")
-        .start();
+    let gateway = provider.gateway(BY_HAND);
     post(&gateway, alerts(&[("firing", "fig.openfaas-fn")])).assert_status(200);
     post(&gateway, alerts(&[("firing", "fig")])).assert_status(200);
     assert_eq!(provider.function("fig").replicas, 7);
@@ -134,7 +116,7 @@ fn with_a_remote_provider_the_same_comes_out() {
 #[test]
 fn what_fails_is_told_and_the_rest_is_done() {
     let gateway = Gateway::start(BY_HAND);
-    deploy(&gateway, "fig", json!({}));
+    gateway.deploy("fig", json!({}));
     let some = post(
         &gateway,
         alerts(&[("firing", "gone"), ("firing", "fig"), ("firing", "a.b.c")]),
@@ -149,15 +131,13 @@ fn what_fails_is_told_and_the_rest_is_done() {
         lines[1].starts_with("[1] ") && lines[1].contains("a.b.c"),
         "{text}"
     );
-    assert_eq!((lines.len(), replicas(&gateway, "fig")), (2, 5));
+    assert_eq!((lines.len(), gateway.replicas("fig")), (2, 5));
     // Sending it again would not help, so Alertmanager is not asked to.
     post(&gateway, alerts(&[("firing", "gone")])).assert_status(200);
 
     let provider = Provider::with(&["fig"]);
     provider.stumble(usize::MAX);
-    let gateway = Gateway::with(&format!("{}{BY_HAND}", provider.selected()))
-        .env("function_namespace", "openfaas-fn")
-        .start();
+    let gateway = provider.gateway(BY_HAND);
     let text = post(&gateway, alerts(&[("firing", "fig")]))
         .assert_status(500)
         .text();
@@ -167,41 +147,25 @@ fn what_fails_is_told_and_the_rest_is_done() {
 #[test]
 fn the_end_of_an_alert_does_not_wake_who_sleeps_for_want_of_calls() {
     let gateway = Gateway::start(BY_HAND);
-    deploy(
-        &gateway,
-        "fig",
-        json!({ "com.openfaas.scale.zero": "true" }),
-    );
-    deploy(&gateway, "old", json!({}));
+    gateway.deploy("fig", json!({ "com.openfaas.scale.zero": "true" }));
+    gateway.deploy("old", json!({}));
     for name in ["fig", "old"] {
-        let body = json!({ "serviceName": name, "replicas": 0 }).to_string();
-        let path = format!("/system/scale-function/{name}");
-        gateway.admin("POST", &path, body).assert_status(202);
+        gateway.scale(name, 0);
     }
     post(
         &gateway,
         alerts(&[("resolved", "fig"), ("resolved", "old")]),
     )
     .assert_status(200);
-    assert_eq!(
-        (replicas(&gateway, "fig"), replicas(&gateway, "old")),
-        (0, 1)
-    );
+    assert_eq!((gateway.replicas("fig"), gateway.replicas("old")), (0, 1));
 }
 
 #[test]
 fn every_alert_that_scales_is_explained() {
     let gateway = Gateway::start(BY_HAND);
-    deploy(&gateway, "fig", json!({}));
+    gateway.deploy("fig", json!({}));
     post(&gateway, alerts(&[("firing", "fig")])).assert_status(200);
-    eventually("it is in force", || replicas(&gateway, "fig") == 5);
+    eventually("it is in force", || gateway.replicas("fig") == 5);
     post(&gateway, alerts(&[("resolved", "fig")])).assert_status(200);
-    let explained = gateway.admin("GET", "/system/scaling/fig", "").json();
-    let reasons: Vec<&Value> = explained["decisions"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|decision| &decision["reason"])
-        .collect();
-    assert_eq!(reasons, ["alert_resolved", "alert_firing"]);
+    assert_eq!(gateway.reasons("fig"), ["alert_resolved", "alert_firing"]);
 }

@@ -1,27 +1,14 @@
 //! `GET /system/scaling/NAME`: how many replicas a function has, and why; and the rules that follow
 //! its load.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Provider, eventually, served};
-
-fn explain(gateway: &Gateway, name: &str) -> Value {
-    let path = format!("/system/scaling/{name}");
-    gateway.admin("GET", &path, "").assert_status(200).json()
-}
+use crate::harness::{Gateway, Provider, eventually, served, under_load};
 
 fn replicas(gateway: &Gateway, name: &str) -> u64 {
-    explain(gateway, name)["now"]["replicas"].as_u64().unwrap()
-}
-
-fn scale(gateway: &Gateway, name: &str, replicas: u64) {
-    let body = json!({ "serviceName": name, "replicas": replicas }).to_string();
-    gateway
-        .admin("POST", &format!("/system/scale-function/{name}"), body)
-        .assert_status(202);
+    gateway.explain(name)["now"]["replicas"].as_u64().unwrap()
 }
 
 #[test]
@@ -30,8 +17,8 @@ fn it_tells_numbers_rule_and_decisions() {
         "functions:\n  cat:\n    process: cat\n    concurrency: 3\n    scale: { type: capacity, \
          target: 4, min: 2, max: 9, down_window: 30s, zero: true }\n",
     );
-    scale(&gateway, "cat", 5);
-    let explained = explain(&gateway, "cat");
+    gateway.scale("cat", 5);
+    let explained = gateway.explain("cat");
     assert_eq!(explained["name"], "cat");
     assert_eq!(explained["namespace"], "openfaas-fn");
     let rule = &explained["rule"];
@@ -80,17 +67,17 @@ fn it_tells_numbers_rule_and_decisions() {
 fn only_the_last_fifty_decisions_are_told() {
     let gateway = Gateway::start("functions: { cat: { process: cat } }\n");
     for round in 1..=60 {
-        scale(&gateway, "cat", 1 + round % 2);
+        gateway.scale("cat", 1 + round % 2);
         eventually("it has them", || replicas(&gateway, "cat") == 1 + round % 2);
     }
-    let decisions = explain(&gateway, "cat")["decisions"].clone();
+    let decisions = gateway.explain("cat")["decisions"].clone();
     assert_eq!(decisions.as_array().unwrap().len(), 50);
 }
 
 #[test]
 fn a_static_upstream_says_that_nobody_scales_it() {
     let gateway = Gateway::start("functions: { far: { upstream: \"http://127.0.0.1:9\" } }\n");
-    assert_eq!(explain(&gateway, "far")["rule"]["type"], "none");
+    assert_eq!(gateway.explain("far")["rule"]["type"], "none");
 }
 
 #[test]
@@ -101,27 +88,16 @@ fn calls_in_flight_raise_the_replicas_and_their_end_brings_them_back() {
          1, max: 4, down_window: 2s }}\n",
         served()
     ));
-    let over = AtomicBool::new(false);
-    std::thread::scope(|threads| {
-        for _ in 0..3 {
-            threads.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    gateway.get("/function/hello/slow").assert_status(200);
-                }
-            });
-        }
-        let raised = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            eventually("three replicas for three at once", || {
-                explain(&gateway, "hello")["now"]["available"] == 3
-            });
-        }));
-        over.store(true, Ordering::Relaxed);
-        if let Err(panic) = raised {
-            std::panic::resume_unwind(panic);
-        }
+    let call = |_| {
+        gateway.get("/function/hello/slow").assert_status(200);
+    };
+    under_load(3, call, || {
+        eventually("three replicas for three at once", || {
+            gateway.explain("hello")["now"]["available"] == 3
+        });
     });
     eventually("one replica", || replicas(&gateway, "hello") == 1);
-    let decisions = explain(&gateway, "hello")["decisions"].clone();
+    let decisions = gateway.explain("hello")["decisions"].clone();
     let newest = &decisions[0];
     assert_eq!(
         (&newest["direction"], &newest["reason"]),
@@ -142,16 +118,13 @@ fn calls_per_second_raise_the_replicas() {
         "com.openfaas.scale.target-proportion": "1",
         "com.openfaas.scale.max": "3",
     });
-    let deployed = json!({ "service": "fig", "image": "i", "envProcess": "cat", "labels": labels });
-    gateway
-        .admin("POST", "/system/functions", deployed.to_string())
-        .assert_status(202);
+    gateway.deploy("fig", labels);
     eventually("three replicas, and no more", || {
         gateway.post("/function/fig", "hi").assert_status(200);
         std::thread::sleep(Duration::from_millis(20));
         replicas(&gateway, "fig") == 3
     });
-    let load = explain(&gateway, "fig")["decisions"][0]["inputs"]["load"].as_f64();
+    let load = gateway.explain("fig")["decisions"][0]["inputs"]["load"].as_f64();
     assert!(load.is_some_and(|load| load > 10.0), "{load:?}");
 }
 
@@ -165,13 +138,7 @@ fn a_remote_provider_is_asked_once_for_each_number() {
             "com.openfaas.scale.max": "3",
         });
     });
-    let yaml = format!(
-        "{}scale: {{ autoscaler: {{ interval: 50ms }} }}\n",
-        provider.selected()
-    );
-    let gateway = Gateway::with(&yaml)
-        .env("function_namespace", "openfaas-fn")
-        .start();
+    let gateway = provider.gateway("scale: { autoscaler: { interval: 50ms } }\n");
     eventually("three replicas, and no more", || {
         gateway.post("/function/fig", "hi").assert_status(200);
         std::thread::sleep(Duration::from_millis(20));
@@ -201,9 +168,9 @@ fn where_the_autoscaler_is_off_the_load_changes_nothing() {
     );
     eventually("the load was looked at", || {
         gateway.post("/function/cat", "hi").assert_status(200);
-        explain(&gateway, "cat")["now"]["load"].as_f64() > Some(2.0)
+        gateway.explain("cat")["now"]["load"].as_f64() > Some(2.0)
     });
-    let explained = explain(&gateway, "cat");
+    let explained = gateway.explain("cat");
     assert_eq!(explained["now"]["replicas"], 1);
     assert_eq!(explained["decisions"], json!([]));
     let says = explained["rule"]["says"].as_str().unwrap();
