@@ -5,9 +5,11 @@
 //! gate and the metric handles of a function - is shared between snapshots in [`Live`].
 
 mod gate;
+mod hosts;
 mod registry;
 mod resolver;
 mod snapshot;
+mod workshop;
 
 use std::cell::Cell;
 use std::num::NonZeroUsize;
@@ -17,7 +19,7 @@ use std::sync::atomic::AtomicBool;
 pub use gate::{Gate, OPEN, Place, Waiting};
 pub use registry::{Inputs, Registry, Writer};
 pub use resolver::Resolver;
-pub use snapshot::{Route, Snapshot, provider_upstream};
+pub use snapshot::{Route, Snapshot};
 
 use crate::config::Timeouts;
 use crate::error::Failure;

@@ -10,8 +10,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::hosts::direct_host;
 use super::resolver::{Resolution, Resolved};
-use super::snapshot::{Snapshot, View, Workshop, direct_host, hosts};
+use super::snapshot::Snapshot;
+use super::workshop::{View, Workshop};
 use super::{Function, Resolver};
 use crate::config::{Config, Provider};
 use crate::function::FunctionName;
@@ -221,7 +223,7 @@ impl Sources {
     }
 
     fn want_hosts(&self) {
-        let hosts = hosts(&self.view);
+        let hosts = self.view.hosts();
         self.wanted.send_if_modified(|wanted| {
             let modified = *wanted != hosts;
             *wanted = hosts;

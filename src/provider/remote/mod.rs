@@ -4,9 +4,10 @@
 //! passed on untouched. Its list of functions is polled (wire.md section 4.2); while it is down the
 //! last good view stays, so that functions which are called at their own address go on.
 
-use std::collections::{BTreeMap, HashMap};
+mod seen;
+
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -22,13 +23,14 @@ use serde::Deserialize;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::{Answer, FunctionView, Provider, ProviderError, Request, Stop, View, same};
+use self::seen::{Listed, Seen};
+use super::{Answer, Provider, ProviderError, Request, Stop, View};
 use crate::config::{self, Config, RemoteProvider};
 use crate::credentials::Credentials;
 use crate::error::{Cause, Refusal};
 use crate::function::{
-    Deployment, FunctionName, FunctionStatus, NameError, Namespace, ProviderInfo, Removal,
-    ScaleRequest, Scaling, Secret, SecretName,
+    Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, ScaleRequest,
+    Secret, SecretName,
 };
 use crate::metrics::Metrics;
 
@@ -36,8 +38,6 @@ use crate::metrics::Metrics;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Shortest time between two looks, however often somebody asks for one.
 const MIN_INTERVAL: Duration = Duration::from_millis(250);
-/// How long a provider may answer what was before the number of replicas was changed.
-const SETTLES: Duration = Duration::from_secs(1);
 /// Longest wait for one answer to the poller.
 const POLL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest wait for an answer where `timeouts.upstream` sets no limit.
@@ -60,12 +60,7 @@ pub struct Remote {
     settings: ArcSwap<Settings>,
     credentials: ArcSwapOption<Credentials>,
     client: Client<HttpConnector, Full<Bytes>>,
-    view: watch::Sender<View>,
-    // When single functions were looked at, as far as a list may be older. Held for a moment only.
-    observed: Mutex<HashMap<FunctionName, Instant>>,
-    // What the gateway itself asked for a moment ago: an answer may come from before it. Held for a
-    // moment only.
-    resized: Mutex<HashMap<FunctionName, (Instant, u64)>>,
+    seen: Seen,
     stale: Notify,
     metrics: Arc<Metrics>,
 }
@@ -93,42 +88,6 @@ enum RemoteError {
     Parse(#[from] serde_json::Error),
 }
 
-/// The fields of a function that the gateway reads (wire.md section 9).
-#[derive(Deserialize)]
-struct Listed {
-    name: String,
-    #[serde(default)]
-    namespace: String,
-    /// A provider that does not tell has one: its functions can be called.
-    replicas: Option<u64>,
-    /// A provider that does not tell has as many as it was asked for.
-    #[serde(rename = "availableReplicas")]
-    available: Option<u64>,
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-}
-
-impl Listed {
-    fn name(&self, default_namespace: &str) -> Result<FunctionName, NameError> {
-        match self.namespace.as_str() {
-            "" => FunctionName::new(&self.name, default_namespace),
-            namespace => FunctionName::new(&self.name, namespace),
-        }
-    }
-
-    fn view(&self) -> FunctionView {
-        let desired = self.replicas.or(self.available).unwrap_or(1);
-        FunctionView {
-            replicas: Vec::new(),
-            desired,
-            available: self.available.unwrap_or(desired),
-            scaling: self.labels.as_ref().map(Scaling::of).unwrap_or_default(),
-            slots: 1,
-            problem: None,
-        }
-    }
-}
-
 impl Remote {
     /// The provider that the configuration names. Needs no runtime until it is run.
     pub fn new(
@@ -143,9 +102,7 @@ impl Remote {
             client: Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .build(HttpConnector::new()),
-            view: watch::channel(View::default()).0,
-            observed: Mutex::default(),
-            resized: Mutex::default(),
+            seen: Seen::default(),
             stale: Notify::new(),
             metrics,
         })
@@ -161,7 +118,8 @@ impl Remote {
                 Ok(functions) => {
                     self.metrics.provider_up.set(1);
                     up = true;
-                    self.publish(begun, functions);
+                    let namespace = &self.settings.load().remote.namespace;
+                    self.seen.list(begun, functions, namespace);
                 }
                 Err(error) => {
                     self.metrics.provider_up.set(0);
@@ -178,115 +136,6 @@ impl Remote {
                 () = self.stale.notified() => {}
             }
         }
-    }
-
-    /// Publishes a list that was asked for at `begun`. What was observed since then is newer.
-    fn publish(&self, begun: Instant, functions: Vec<Listed>) {
-        let mut observed = self.observed();
-        observed.retain(|_, since| *since >= begun);
-        let settings = self.settings.load();
-        let mut view = BTreeMap::new();
-        for listed in functions {
-            match listed.name(&settings.remote.namespace) {
-                Ok(name) => {
-                    let seen = self.newer(&name, listed.view());
-                    view.insert(name, Arc::new(seen));
-                }
-                Err(_) => {
-                    tracing::warn!(
-                        name = listed.name,
-                        "provider lists a function with a bad name"
-                    );
-                }
-            }
-        }
-        // An unchanged view stays the very same one: others compare what they have by its address.
-        self.view.send_if_modified(|seen| {
-            for name in observed.keys() {
-                match seen.get(name) {
-                    Some(newer) => view.insert(name.clone(), Arc::clone(newer)),
-                    None => view.remove(name),
-                };
-            }
-            for (name, function) in &mut view {
-                if let Some(before) = seen.get(name).filter(|before| before.alike(function)) {
-                    *function = Arc::clone(before);
-                }
-            }
-            let view = Arc::new(view);
-            let modified = !same(seen, &view);
-            if modified {
-                *seen = view;
-            }
-            modified
-        });
-    }
-
-    /// Publishes one function as it was seen just now; `None`: it is gone.
-    fn publish_one(&self, name: &FunctionName, seen: Option<FunctionView>) {
-        self.amend(name, |_| seen);
-    }
-
-    /// Has the view show what was asked for, until the next look tells more: whoever decides next has
-    /// to know of it.
-    fn note_resized(&self, name: &FunctionName, replicas: u64) {
-        let now = Instant::now();
-        let mut resized = self.resized();
-        resized.retain(|_, (at, _)| now - *at < SETTLES);
-        resized.insert(name.clone(), (now, replicas));
-        drop(resized);
-        self.amend(name, |before| {
-            Some(FunctionView {
-                desired: replicas,
-                ..before?.clone()
-            })
-        });
-    }
-
-    /// Changes what the view shows of one function, which is newer than a list asked for before.
-    fn amend(
-        &self,
-        name: &FunctionName,
-        change: impl FnOnce(Option<&FunctionView>) -> Option<FunctionView>,
-    ) {
-        self.observed().insert(name.clone(), Instant::now());
-        self.view.send_if_modified(|view| {
-            let before = view.get(name).map(Arc::as_ref);
-            let now = change(before);
-            let modified = match (before, &now) {
-                (Some(before), Some(now)) => !before.alike(now),
-                (None, None) => false,
-                _ => true,
-            };
-            if modified {
-                // A new one in any case: others tell views apart by their address.
-                let mut changed = BTreeMap::clone(view);
-                match now {
-                    Some(now) => changed.insert(name.clone(), Arc::new(now)),
-                    None => changed.remove(name),
-                };
-                *view = Arc::new(changed);
-            }
-            modified
-        });
-    }
-
-    /// What was seen, with the replicas that were asked for since the provider may have looked.
-    fn newer(&self, name: &FunctionName, mut seen: FunctionView) -> FunctionView {
-        if let Some((at, replicas)) = self.resized().get(name)
-            && at.elapsed() < SETTLES
-        {
-            seen.desired = *replicas;
-        }
-        seen
-    }
-
-    fn resized(&self) -> MutexGuard<'_, HashMap<FunctionName, (Instant, u64)>> {
-        self.resized.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn observed(&self) -> MutexGuard<'_, HashMap<FunctionName, Instant>> {
-        self.observed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lists every namespace, or the default one where the provider knows no namespaces.
@@ -456,7 +305,7 @@ impl Remote {
 #[async_trait]
 impl Provider for Remote {
     fn view(&self) -> watch::Receiver<View> {
-        self.view.subscribe()
+        self.seen.subscribe()
     }
 
     fn configure(&self, config: &Config, credentials: Option<Arc<Credentials>>) {
@@ -489,11 +338,11 @@ impl Provider for Remote {
         let path = target(&path, &Request::<()>::about(name));
         match self.get::<Listed>(&path).await {
             Ok(Some(listed)) => {
-                self.publish_one(name, Some(self.newer(name, listed.view())));
+                self.seen.one(name, Some(&listed));
                 Ok(())
             }
             Err(RemoteError::Status(StatusCode::NOT_FOUND)) => {
-                self.publish_one(name, None);
+                self.seen.one(name, None);
                 Ok(())
             }
             Ok(None) => {
@@ -520,7 +369,7 @@ impl Provider for Remote {
             .map_err(Refusal::from)?;
         match answer.status() {
             StatusCode::OK | StatusCode::ACCEPTED => {
-                self.note_resized(name, replicas);
+                self.seen.resized(name, replicas);
                 Ok(())
             }
             status => {
@@ -568,7 +417,7 @@ impl Provider for Remote {
     ) -> Result<Answer, ProviderError> {
         let path = format!("/system/scale-function/{name}");
         // Somebody else decides, of whatever function this names.
-        self.resized().clear();
+        self.seen.forget_resized();
         self.change(Method::POST, &path, &request).await
     }
 
@@ -703,64 +552,4 @@ fn causes(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     text
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn listed(name: &str, replicas: u64) -> Listed {
-        Listed {
-            name: name.to_owned(),
-            namespace: "ns".to_owned(),
-            replicas: Some(replicas),
-            available: Some(replicas),
-            labels: None,
-        }
-    }
-
-    #[test]
-    fn an_unchanged_list_is_the_same_view() {
-        let remote = RemoteProvider {
-            url: Uri::from_static("http://127.0.0.1:1"),
-            logs_url: Uri::from_static("http://127.0.0.1:1"),
-            namespace: String::new(),
-            direct: None,
-        };
-        let settings = Settings {
-            remote,
-            timeout: TIMEOUT,
-        };
-        let remote = Remote {
-            settings: ArcSwap::from_pointee(settings),
-            credentials: ArcSwapOption::default(),
-            client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
-            view: watch::channel(View::default()).0,
-            observed: Mutex::default(),
-            resized: Mutex::default(),
-            stale: Notify::new(),
-            metrics: Arc::new(Metrics::new().unwrap()),
-        };
-        let view = |replicas| {
-            remote.publish(Instant::now(), vec![listed("fig", replicas)]);
-            Arc::clone(&remote.view.borrow())
-        };
-        let first = view(1);
-        assert!(Arc::ptr_eq(&first, &view(1)));
-        assert!(!Arc::ptr_eq(&first, &view(2)));
-
-        // A list that was asked for before one function was looked at does not hide what was seen.
-        let begun = Instant::now();
-        let name = FunctionName::new("fig", "ns").unwrap();
-        remote.publish_one(&name, Some(listed("fig", 5).view()));
-        let replicas = || remote.view.borrow().get(&name).map(|view| view.desired);
-        remote.publish(begun, vec![listed("fig", 2)]);
-        assert_eq!(replicas(), Some(5));
-        remote.publish_one(&name, None);
-        remote.publish(begun, vec![listed("fig", 2)]);
-        assert_eq!(replicas(), None);
-        remote.publish(Instant::now(), vec![listed("fig", 2)]);
-        assert_eq!(replicas(), Some(2));
-    }
 }
