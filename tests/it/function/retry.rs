@@ -37,8 +37,15 @@ fn a_kept_connection_that_ends_without_a_byte_is_replaced() {
         }
     });
     let gateway = Gateway::start(&upstream.declared("fig"));
-    gateway.post("/function/fig/first", "1").assert_status(200);
-    let response = gateway.post("/function/fig/second", "2").assert_status(200);
+    // One after the other on one connection of the client's: what is kept is back by then.
+    let mut client = gateway.connect();
+    let mut post = |path: &str, body: &str| {
+        client.send_head("POST", path, &[("Content-Length", "1")]);
+        client.send(body);
+        client.response("POST").assert_status(200)
+    };
+    post("/function/fig/first", "1");
+    let response = post("/function/fig/second", "2");
     assert_eq!(response.text(), "2");
     let seen: Vec<_> = upstream
         .requests()
