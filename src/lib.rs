@@ -22,5 +22,6 @@ pub mod metrics;
 pub mod provider;
 pub mod proxy;
 pub mod quantity;
+pub mod queue;
 pub mod scale;
 pub mod server;

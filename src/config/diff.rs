@@ -9,7 +9,7 @@ use super::Config;
 use super::masked::{masked, plain};
 
 /// Keys that are read once at the start, with all that lies below them.
-const RESTART: [&str; 11] = [
+const RESTART: [&str; 13] = [
     "server.listen",
     "server.metrics",
     "server.threads",
@@ -20,6 +20,8 @@ const RESTART: [&str; 11] = [
     "provider.state_dir",
     "provider.isolation",
     "admin.listen",
+    "queue.kind",
+    "queue.jetstream",
     "access_log.output",
 ];
 

@@ -220,33 +220,41 @@ fn scale(scale: &Scale) -> Value {
 fn queue(queue: &Queue) -> Value {
     let (kind, jetstream) = match &queue.kind {
         QueueKind::Embedded => ("embedded", Value::Null),
-        QueueKind::Jetstream {
-            url,
-            stream,
-            subject,
-            replicas,
-        } => (
+        QueueKind::Jetstream(at) => (
             "jetstream",
-            json!({ "url": url, "stream": stream, "subject": subject, "replicas": replicas }),
+            json!({
+                "url": at.url,
+                "credentials": at.credentials,
+                "stream": at.stream,
+                "subject": at.subject,
+                "replicas": at.replicas,
+            }),
         ),
     };
     json!({
         "kind": kind,
         "jetstream": jetstream,
         "workers": queue.workers,
+        "per_function": queue.per_function,
+        "timeout": format_duration(queue.timeout),
+        "max_calls": queue.max_calls,
+        "max_body": format_size(queue.max_body as u64),
         "retry": {
             "attempts": queue.retry.attempts,
             "min_wait": format_duration(queue.retry.min_wait),
             "max_wait": format_duration(queue.retry.max_wait),
-            "codes": queue.retry.codes,
+            "codes": queue.retry.codes.iter().collect::<Vec<_>>(),
         },
         "results": {
             "keep": format_duration(queue.results.keep),
-            "max_body": format_size(queue.results.max_body),
+            "max_body": format_size(queue.results.max_body as u64),
         },
+        "dead_letters": { "keep": format_duration(queue.dead_letters) },
         "callbacks": {
             "deny_private_networks": queue.callbacks.deny_private_networks,
             "allow": strings(&queue.callbacks.allow),
+            "timeout": format_duration(queue.callbacks.timeout),
+            "secret_file": queue.callbacks.secret_file,
         },
     })
 }
@@ -270,6 +278,13 @@ fn function(function: &Function) -> Value {
     if let Place::Process(_) = &function.place {
         tree["scale"] = scaling(&function.scaling);
     }
+    let retry = function.retry;
+    tree["retry"] = json!({
+        "attempts": retry.attempts,
+        "min_wait": retry.min_wait.map(format_duration),
+        "max_wait": retry.max_wait.map(format_duration),
+        "codes": retry.codes.map(|codes| codes.iter().collect::<Vec<_>>()),
+    });
     tree["labels"] = json!(function.labels);
     tree["annotations"] = json!(function.annotations);
     let mut limits = timeouts(&function.timeouts);

@@ -32,7 +32,7 @@ use ipnet::IpNet;
 pub use load::{Error, Flags, Loaded, Sources, load};
 pub use masked::masked;
 
-use crate::function::{FunctionName, Scaling};
+use crate::function::{Codes, FunctionName, RetryLabels, Scaling};
 
 /// Everything the gateway was told, valid. Its `Debug` shows what [`masked()`] shows.
 #[derive(Clone, PartialEq)]
@@ -282,15 +282,25 @@ pub struct HostPort {
 /// Asynchronous calls.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Queue {
-    /// Where queued calls are kept.
+    /// Where queued calls are kept. Restart to change.
     pub kind: QueueKind,
-    /// Queued calls that run at once.
-    pub workers: NonZeroUsize,
+    /// Queued calls that run at once; with 0 this gateway only takes them.
+    pub workers: usize,
+    /// Queued calls of one function that run at once.
+    pub per_function: usize,
+    /// Longest time that one try takes.
+    pub timeout: Duration,
+    /// Calls that may wait at once.
+    pub max_calls: usize,
+    /// Longest body of a call, in bytes.
+    pub max_body: usize,
     /// Retries of queued calls, for functions that set none of their own.
     pub retry: Retry,
     /// How long results are kept.
     pub results: Results,
-    /// Where results may be posted to.
+    /// How long calls are kept that were tried in vain.
+    pub dead_letters: Duration,
+    /// How results are posted, and where they may be.
     pub callbacks: Callbacks,
 }
 
@@ -300,20 +310,26 @@ pub enum QueueKind {
     /// In the state directory.
     Embedded,
     /// On NATS JetStream.
-    Jetstream {
-        /// `nats://host:port`.
-        url: String,
-        /// Stream name.
-        stream: String,
-        /// Subject the calls are published on.
-        subject: String,
-        /// Copies the stream keeps.
-        replicas: usize,
-    },
+    Jetstream(Jetstream),
+}
+
+/// A stream of NATS JetStream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Jetstream {
+    /// `nats://host:port`, several separated by commas.
+    pub url: String,
+    /// A file with credentials, as `nsc` writes it.
+    pub credentials: Option<PathBuf>,
+    /// Stream name.
+    pub stream: String,
+    /// Subject the calls are published on.
+    pub subject: String,
+    /// Copies the stream keeps.
+    pub replicas: usize,
 }
 
 /// Retries of queued calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// Tries in all, the first included.
     pub attempts: u32,
@@ -322,7 +338,20 @@ pub struct Retry {
     /// Longest wait between two tries.
     pub max_wait: Duration,
     /// Statuses that are tried again.
-    pub codes: Vec<u16>,
+    pub codes: Codes,
+}
+
+impl Retry {
+    /// With what a function has of its own.
+    pub fn with(self, own: RetryLabels) -> Self {
+        let min_wait = own.min_wait.unwrap_or(self.min_wait);
+        Self {
+            attempts: own.attempts.unwrap_or(self.attempts),
+            min_wait,
+            max_wait: own.max_wait.unwrap_or(self.max_wait).max(min_wait),
+            codes: own.codes.unwrap_or(self.codes),
+        }
+    }
 }
 
 /// Results of queued calls.
@@ -331,16 +360,20 @@ pub struct Results {
     /// How long a result can be asked for.
     pub keep: Duration,
     /// Longest stored body, in bytes.
-    pub max_body: u64,
+    pub max_body: usize,
 }
 
-/// Where results may be posted to.
+/// How results are posted, and where they may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Callbacks {
     /// Refuse loopback, private and link-local addresses.
     pub deny_private_networks: bool,
     /// Exceptions from that.
     pub allow: Vec<IpNet>,
+    /// Longest time that one post takes.
+    pub timeout: Duration,
+    /// A file with the secret that posts are signed with; `None`: they are not.
+    pub secret_file: Option<PathBuf>,
 }
 
 /// A function declared in the file.
@@ -352,6 +385,8 @@ pub struct Function {
     pub timeouts: Timeouts,
     /// How many replicas it has when, and what each takes.
     pub scaling: Scaling,
+    /// What its queued calls have of their own.
+    pub retry: RetryLabels,
     /// Labels, as `faas-cli` would deploy them.
     pub labels: BTreeMap<String, String>,
     /// Annotations, as `faas-cli` would deploy them.

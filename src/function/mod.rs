@@ -5,8 +5,10 @@
 
 mod deployment;
 mod info;
+mod labels;
 mod log;
 mod namespace;
+mod retry;
 mod scaling;
 mod secret;
 mod status;
@@ -19,6 +21,7 @@ pub use deployment::{Deployment, Removal, Resources, ScaleRequest};
 pub use info::{ProviderInfo, Version};
 pub use log::{LogLine, LogQuery};
 pub use namespace::Namespace;
+pub use retry::{Codes, MAX_ATTEMPTS, RetryLabels};
 pub use scaling::{
     MAX_REPLICAS, MAX_WINDOW, Measure, Scaling, Target, ZERO_AFTER, is_load, is_proportion,
 };

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::str::FromStr;
 use std::time::Duration;
 
-use crate::duration::parse_duration;
+use super::labels::Labels;
 
 /// Replicas of one function at most, whatever its labels say: each may be a process.
 pub const MAX_REPLICAS: u64 = 1000;
@@ -162,26 +161,7 @@ pub fn is_proportion(proportion: f64) -> bool {
     proportion > 0.0 && proportion <= 1.0
 }
 
-/// The labels in front of which stands `com.openfaas.`.
-struct Labels<'a>(&'a BTreeMap<String, String>);
-
 impl Labels<'_> {
-    fn text(&self, name: &str) -> Option<&str> {
-        Some(self.0.get(&format!("com.openfaas.{name}"))?.trim())
-    }
-
-    fn read<T: FromStr>(&self, name: &str) -> Option<T> {
-        self.text(name)?.parse().ok()
-    }
-
-    fn number(&self, name: &str) -> Option<u64> {
-        self.read(name)
-    }
-
-    fn duration(&self, name: &str) -> Option<Duration> {
-        parse_duration(self.text(name)?)
-    }
-
     fn target(&self, measure: Measure) -> Target {
         let default = Target::default();
         let load = self.read("scale.target").filter(|load| is_load(*load));

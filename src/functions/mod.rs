@@ -21,7 +21,7 @@ pub use registry::{Inputs, Registry, Writer};
 pub use resolver::Resolver;
 pub use snapshot::{Route, Snapshot};
 
-use crate::config::Timeouts;
+use crate::config::{Retry, Timeouts};
 use crate::error::Failure;
 use crate::function::{FunctionName, Scaling};
 use crate::metrics::FunctionMetrics;
@@ -45,6 +45,8 @@ pub struct Function {
     pub desired: Option<u64>,
     /// How many replicas it has when.
     pub scaling: Scaling,
+    /// When its queued calls are tried again.
+    pub retry: Retry,
     /// Calls that one address takes at once; `None`: as many as come, or the gate counts.
     pub each: Option<usize>,
     /// Replicas that can be called, whoever has their addresses.
@@ -240,6 +242,12 @@ mod tests {
             },
             desired: None,
             scaling: Scaling::default(),
+            retry: Retry {
+                attempts: 1,
+                min_wait: Duration::ZERO,
+                max_wait: Duration::ZERO,
+                codes: Default::default(),
+            },
             each: None,
             available: replicas as u64,
             live: Live::new(capacity, Metrics::new().unwrap().function("f")),

@@ -11,7 +11,7 @@ use super::hosts::{called_as, direct_host, provider_upstream};
 use super::resolver::{Resolution, Resolved, literal};
 use super::snapshot::{Index, Route, Snapshot};
 use super::{Function, Live, OPEN, PathRule, Problem, places};
-use crate::config::{Config, Place, Provider, RemoteProvider, Timeouts, Upstream};
+use crate::config::{Config, Place, Provider, RemoteProvider, Retry, Timeouts, Upstream};
 use crate::error::Failure;
 use crate::function::{FunctionName, Scaling};
 use crate::metrics::{self, Metrics, UNKNOWN};
@@ -113,6 +113,24 @@ struct Found {
     /// Replicas that each address stands for; `None`: what is behind it spreads the calls itself.
     slots: Option<u64>,
     problem: Option<Problem>,
+}
+
+/// What a function's owner says of it.
+struct Rules {
+    timeouts: Timeouts,
+    scaling: Scaling,
+    retry: Retry,
+}
+
+impl Rules {
+    /// Where nothing is said.
+    fn of(config: &Config) -> Self {
+        Self {
+            timeouts: config.timeouts,
+            scaling: Scaling::default(),
+            retry: config.queue.retry,
+        }
+    }
 }
 
 impl Workshop {
@@ -327,8 +345,12 @@ impl Making<'_> {
             },
             Place::Process(_) => view.map_or_else(Found::default, |view| provided(view)),
         };
-        let (timeouts, scaling) = (function.timeouts, function.scaling);
-        self.add(name, found, PathRule::Trimmed, timeouts, scaling);
+        let rules = Rules {
+            timeouts: function.timeouts,
+            scaling: function.scaling,
+            retry: self.view.config.queue.retry.with(function.retry),
+        };
+        self.add(name, found, PathRule::Trimmed, rules);
     }
 
     fn provided(&mut self, name: &FunctionName, function: &FunctionView) {
@@ -346,7 +368,12 @@ impl Making<'_> {
                 }
             }
         };
-        self.add(name, found, path, config.timeouts, function.scaling);
+        let rules = Rules {
+            timeouts: config.timeouts,
+            scaling: function.scaling,
+            retry: config.queue.retry.with(function.retry),
+        };
+        self.add(name, found, path, rules);
     }
 
     fn adopted_functions(&mut self) {
@@ -364,7 +391,7 @@ impl Making<'_> {
             let (found, path) = self.remote(remote, &name, text);
             // Whoever calls a name must not make a metric series of it.
             let live = Arc::clone(&self.workshop.unknown);
-            let function = function(&name, found, path, config.timeouts, live);
+            let function = function(&name, found, path, Rules::of(&config), live);
             self.functions.insert(name, Arc::new(function));
         }
     }
@@ -400,28 +427,20 @@ impl Making<'_> {
             &name,
             found,
             PathRule::Whole,
-            config.timeouts,
+            Rules::of(&config),
             live,
         )))
     }
 
-    fn add(
-        &mut self,
-        name: &FunctionName,
-        found: Found,
-        path: PathRule,
-        timeouts: Timeouts,
-        scaling: Scaling,
-    ) {
+    fn add(&mut self, name: &FunctionName, found: Found, path: PathRule, rules: Rules) {
         let live = self.workshop.live(name);
         let provided = self.view.provider.get(name);
-        let each = found.slots.zip(scaling.concurrency);
+        let each = found.slots.zip(rules.scaling.concurrency);
         let function = Function {
             desired: provided.map(|view| view.desired),
-            scaling,
             each: each.map(|(slots, each)| places(each, slots)),
             available: provided.map_or(found.replicas.len() as u64, |view| view.available),
-            ..function(name, found, path, timeouts, live)
+            ..function(name, found, path, rules, live)
         };
         self.functions.insert(name.clone(), Arc::new(function));
     }
@@ -499,7 +518,7 @@ fn function(
     name: &FunctionName,
     found: Found,
     path: PathRule,
-    timeouts: Timeouts,
+    rules: Rules,
     live: Arc<Live>,
 ) -> Function {
     Function {
@@ -508,9 +527,10 @@ fn function(
         path,
         replicas: found.replicas,
         problem: found.problem,
-        timeouts,
+        timeouts: rules.timeouts,
         desired: None,
-        scaling: Scaling::default(),
+        scaling: rules.scaling,
+        retry: rules.retry,
         each: None,
         available: 0,
         live,
@@ -528,7 +548,11 @@ fn renamed(fallback: &Arc<Function>, name: &FunctionName) -> Arc<Function> {
         name,
         found,
         fallback.path.clone(),
-        fallback.timeouts,
+        Rules {
+            timeouts: fallback.timeouts,
+            scaling: fallback.scaling,
+            retry: fallback.retry,
+        },
         live,
     ))
 }

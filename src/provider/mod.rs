@@ -31,8 +31,8 @@ use crate::config::Config;
 use crate::credentials::Credentials;
 use crate::error::Refusal;
 use crate::function::{
-    Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, ScaleRequest,
-    Scaling, Secret, SecretName,
+    Deployment, FunctionName, FunctionStatus, Namespace, ProviderInfo, Removal, RetryLabels,
+    ScaleRequest, Scaling, Secret, SecretName,
 };
 
 /// Who owns functions. All waits are bounded by the implementation, but for the body of a log that
@@ -177,6 +177,8 @@ pub struct FunctionView {
     pub available: u64,
     /// What its labels say of its scaling.
     pub scaling: Scaling,
+    /// What its labels say of retries of its queued calls.
+    pub retry: RetryLabels,
     /// Replicas that each of `replicas` stands for: more than one where there is a process for each
     /// call, and no address for each replica.
     pub slots: u64,
@@ -190,7 +192,7 @@ impl FunctionView {
         let mut replicas = self.replicas.iter().zip(&other.replicas);
         (self.desired, self.available, self.scaling, self.slots)
             == (other.desired, other.available, other.scaling, other.slots)
-            && self.problem == other.problem
+            && (self.retry, &self.problem) == (other.retry, &other.problem)
             && self.replicas.len() == other.replicas.len()
             && replicas.all(|(a, b)| Arc::ptr_eq(a, b))
     }

@@ -10,7 +10,8 @@ use crate::config::{
     Function, Limits, Mode, Place, Process, Provider, Secrets, Timeouts, Watchdog, function_key,
 };
 use crate::function::{
-    FunctionName, MAX_REPLICAS, MAX_WINDOW, Scaling, Target, ZERO_AFTER, check_secret_name,
+    FunctionName, MAX_REPLICAS, MAX_WINDOW, RetryLabels, Scaling, Target, ZERO_AFTER,
+    check_secret_name,
 };
 
 /// The provider, and where its kind was written.
@@ -76,6 +77,9 @@ impl Reader<'_> {
     ) -> Option<Function> {
         let labels = self.read_entries(&format!("{key}.labels"), &raw.labels);
         let scaling = self.scaling(key, raw, Scaling::of(&labels));
+        let none = file::Retry::default();
+        let retry = raw.retry.as_ref().unwrap_or(&none);
+        let retry = self.retry_of(&format!("{key}.retry"), retry, RetryLabels::of(&labels));
         let place = match (&raw.process, &raw.upstream) {
             (Some(command), None) => self
                 .process(key, command, raw, owner, scaling)
@@ -103,6 +107,7 @@ impl Reader<'_> {
         Some(Function {
             timeouts: self.function_timeouts(key, raw, timeouts),
             scaling,
+            retry,
             labels,
             annotations: self.read_entries(&format!("{key}.annotations"), &raw.annotations),
             place: place?,

@@ -20,12 +20,9 @@ use super::value::Value;
 use super::{AccessLog, Config, LogFormat, LogOutput, Timeouts, Ui};
 
 /// Keys whose feature this version does not have, and whether a file sets them.
-pub(super) const INACTIVE: &[(&str, IsSet)] = &[
-    ("queue", |file| file.queue.is_some()),
-    ("ui.store", |file| {
-        file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
-    }),
-];
+pub(super) const INACTIVE: &[(&str, IsSet)] = &[("ui.store", |file| {
+    file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
+})];
 
 /// Longest part of a wrong value that is shown, in characters.
 const SHOWN: usize = 80;

@@ -238,21 +238,36 @@ pub struct Prometheus {
     pub port: Option<Scalar<NonZeroU16>>,
 }
 
-/// Asynchronous calls. Not active in this version.
+/// Asynchronous calls: `/async-function/NAME` is answered at once and called later.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
-    /// `embedded` keeps calls in the state directory, `jetstream` on NATS. Default: `embedded`.
+    /// `embedded` keeps calls in the state directory, `jetstream` on NATS, where several gateways share
+    /// them. Default: `embedded`. Restart to change.
     pub kind: Option<Scalar<QueueWord>>,
-    /// Where and how JetStream keeps calls.
+    /// Where and how JetStream keeps calls. Restart to change.
     pub jetstream: Option<Jetstream>,
-    /// Queued calls that run at once. Default: 16.
-    pub workers: Option<Scalar<NonZeroUsize>>,
+    /// Queued calls that run at once. With 0 this gateway takes calls, and others that share its
+    /// stream run them. Default: 16.
+    pub workers: Option<Scalar<usize>>,
+    /// Queued calls of one function that run at once, so that others have a chance. Default: three
+    /// quarters of `workers`.
+    pub per_function: Option<Scalar<NonZeroUsize>>,
+    /// Longest time one try of a queued call takes; `timeouts.upstream` does not hold for them.
+    /// Default: `1h`.
+    pub timeout: Option<Scalar<Duration>>,
+    /// Calls that may wait at once; 429 beyond. Default: 1000000.
+    pub max_calls: Option<Scalar<NonZeroUsize>>,
+    /// Longest body of a queued call, 413 beyond. JetStream takes what its server takes, too.
+    /// Default: `1MiB`.
+    pub max_body: Option<Scalar<Size>>,
     /// Retries of queued calls.
     pub retry: Option<Retry>,
     /// How long results are kept.
     pub results: Option<Results>,
-    /// Where results may be posted to.
+    /// Calls that were tried in vain: they can be replayed.
+    pub dead_letters: Option<DeadLetters>,
+    /// How results are posted, and where they may be.
     pub callbacks: Option<Callbacks>,
 }
 
@@ -260,8 +275,10 @@ pub struct Queue {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jetstream {
-    /// Address of the server. Default: `nats://127.0.0.1:4222`.
+    /// Address of the server, or of several, separated by commas. Default: `nats://127.0.0.1:4222`.
     pub url: Option<Scalar<String>>,
+    /// A file with credentials, as `nsc` writes it. Default: none.
+    pub credentials: Option<Scalar<PathBuf>>,
     /// Stream name. Default: `faas-request`.
     pub stream: Option<Scalar<String>>,
     /// Subject the calls are published on. Default: the stream's name.
@@ -270,17 +287,19 @@ pub struct Jetstream {
     pub replicas: Option<Scalar<NonZeroUsize>>,
 }
 
-/// Retries of queued calls.
+/// Retries of queued calls, or of those of one function.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Tries in all, the first included. Default: 10.
+    /// Tries in all. Label `com.openfaas.retry.attempts`. Default: 10.
     pub attempts: Option<Scalar<u32>>,
-    /// Wait before the second try. Default: `1s`.
+    /// Wait before the second try, doubled for each one after it; the real one is a random part of
+    /// that. Label `com.openfaas.retry.min_wait`. Default: `1s`.
     pub min_wait: Option<Scalar<Duration>>,
-    /// Longest wait between two tries. Default: `2m`.
+    /// Longest wait between two tries. Label `com.openfaas.retry.max_wait`. Default: `2m`.
     pub max_wait: Option<Scalar<Duration>>,
-    /// Statuses that are tried again. Default: `[408, 429, 500, 502, 503, 504]`.
+    /// Statuses that are tried again. Label `com.openfaas.retry.codes`. Default:
+    /// `[408, 429, 500, 502, 503, 504]`.
     pub codes: Option<Vec<Scalar<u16>>>,
 }
 
@@ -290,11 +309,19 @@ pub struct Retry {
 pub struct Results {
     /// How long a result can be asked for. Default: `24h`.
     pub keep: Option<Scalar<Duration>>,
-    /// Longest stored body. Default: `1MiB`.
+    /// Longest body that is stored and posted; what is longer is cut. Default: `1MiB`.
     pub max_body: Option<Scalar<Size>>,
 }
 
-/// Where results may be posted to.
+/// Calls that were tried in vain.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetters {
+    /// How long they are kept. Default: `168h`.
+    pub keep: Option<Scalar<Duration>>,
+}
+
+/// How results are posted, and where they may be.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Callbacks {
@@ -302,6 +329,10 @@ pub struct Callbacks {
     pub deny_private_networks: Option<Scalar<bool>>,
     /// Networks that are allowed all the same. Default: none.
     pub allow: Option<Vec<Scalar<Network>>>,
+    /// Longest time one post takes. Default: `10s`.
+    pub timeout: Option<Scalar<Duration>>,
+    /// A file with the secret that posts are signed with, as Standard Webhooks has it. Default: none.
+    pub secret_file: Option<Scalar<PathBuf>>,
 }
 
 /// A function: either `process` or `upstream` says where it lives.
@@ -316,6 +347,9 @@ pub struct Function {
     pub timeouts: Option<FunctionTimeouts>,
     /// Calls one replica may have in flight; more wait in line. Default: no limit.
     pub concurrency: Option<Scalar<NonZeroUsize>>,
+    /// Retries of its queued calls. What is left out is taken from its labels, and then from
+    /// `queue.retry`.
+    pub retry: Option<Retry>,
     /// process: how many replicas it has when. What is left out is taken from its labels.
     pub scale: Option<FunctionScale>,
     /// Labels, as a deployment through the API would set them.

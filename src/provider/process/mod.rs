@@ -67,7 +67,7 @@ use self::supervisor::Supervisor;
 use self::usage::Running;
 use super::{FunctionView, View};
 use crate::config;
-use crate::function::{FunctionName, Scaling, Usage};
+use crate::function::{FunctionName, RetryLabels, Scaling, Usage};
 
 /// What is asked of the provider for one function.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +76,8 @@ pub struct Desired {
     pub process: config::Process,
     /// What is said of its scaling; told to whoever asks, and not obeyed here.
     pub scaling: Scaling,
+    /// What is said of retries, in the same way.
+    pub retry: RetryLabels,
 }
 
 /// Where and how the provider works.
@@ -221,6 +223,7 @@ impl Runner {
                 desired: desired.process.replicas,
                 available: 0,
                 scaling: desired.scaling,
+                retry: desired.retry,
                 slots: 1,
                 problem: None,
             };

@@ -296,6 +296,7 @@ impl Function {
             desired,
             available,
             scaling: self.desired.scaling,
+            retry: self.desired.retry,
             slots: if counted { desired.max(1) } else { 1 },
             problem: self.problem(|condition| !condition.mishap),
         }

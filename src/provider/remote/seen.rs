@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::function::{FunctionName, NameError, Scaling};
+use crate::function::{FunctionName, NameError, RetryLabels, Scaling};
 use crate::provider::{FunctionView, View, same};
 
 /// How long a provider may answer what was before the number of replicas was changed.
@@ -56,6 +56,11 @@ impl Listed {
             desired,
             available: self.available.unwrap_or(desired),
             scaling: self.labels.as_ref().map(Scaling::of).unwrap_or_default(),
+            retry: self
+                .labels
+                .as_ref()
+                .map(RetryLabels::of)
+                .unwrap_or_default(),
             slots: 1,
             problem: None,
         }

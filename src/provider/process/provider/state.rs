@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, Image, Place};
 use crate::error::{Cause, Refusal};
-use crate::function::{Deployment, FunctionName, Namespace, Scaling};
+use crate::function::{Deployment, FunctionName, Namespace, RetryLabels, Scaling};
 use crate::provider::Request;
 use crate::provider::process::store::Record;
 use crate::provider::process::{Desired, plan};
@@ -67,8 +67,12 @@ impl State {
                 if let Some(replicas) = self.replicas(name) {
                     process.replicas = replicas;
                 }
-                let scaling = function.scaling;
-                desired.insert(name.clone(), Desired { process, scaling });
+                let of = Desired {
+                    process,
+                    scaling: function.scaling,
+                    retry: function.retry,
+                };
+                desired.insert(name.clone(), of);
             }
         }
         let before = std::mem::take(&mut self.desired);
@@ -118,6 +122,7 @@ impl State {
         Desired {
             process,
             scaling: scaling(&record.deployment),
+            retry: read(&record.deployment, RetryLabels::of),
         }
     }
 
@@ -190,11 +195,12 @@ impl State {
     }
 }
 
-/// What the labels of a deployment say.
+/// What the labels of a deployment say of its scaling.
 pub(super) fn scaling(deployment: &Deployment) -> Scaling {
-    deployment
-        .labels
-        .as_ref()
-        .map(Scaling::of)
-        .unwrap_or_default()
+    read(deployment, Scaling::of)
+}
+
+/// What the labels of a deployment say.
+fn read<T: Default>(deployment: &Deployment, of: impl Fn(&BTreeMap<String, String>) -> T) -> T {
+    deployment.labels.as_ref().map(of).unwrap_or_default()
 }

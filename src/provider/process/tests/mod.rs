@@ -72,6 +72,7 @@ impl Running {
         let desired = Desired {
             process,
             scaling: Default::default(),
+            retry: Default::default(),
         };
         self.provider.declare([(name(), Arc::new(desired))].into());
     }

@@ -37,6 +37,7 @@ async fn be_a_gateway() {
         Arc::new(Desired {
             process,
             scaling: Default::default(),
+            retry: Default::default(),
         })
     };
     let other = FunctionName::new("other", "test").unwrap();

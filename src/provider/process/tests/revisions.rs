@@ -131,7 +131,11 @@ async fn classic_replicas_are_counted_and_share_one_address() {
             ..classic(&["cat"])
         };
         let scaling = Scaling::default();
-        let desired = Desired { process, scaling };
+        let desired = Desired {
+            process,
+            scaling,
+            retry: Default::default(),
+        };
         running
             .provider
             .declare([(name(), Arc::new(desired))].into());
@@ -223,6 +227,7 @@ async fn what_is_declared_is_there_before_anything_runs() {
     let desired = Desired {
         process: classic(&["cat"]),
         scaling: Default::default(),
+        retry: Default::default(),
     };
     runner.declare([(name(), Arc::new(desired))].into());
     assert!(runner.view().borrow().is_empty());
