@@ -598,6 +598,7 @@ fn index(functions: &BTreeMap<FunctionName, Arc<Function>>, default_namespace: &
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::function::RetryLabels;
 
     fn configured(text: &str) -> Arc<Config> {
         let dir = tempfile::tempdir().unwrap();
@@ -617,6 +618,7 @@ mod tests {
             desired,
             available: u64::from(replicas),
             scaling: Scaling::default(),
+            retry: RetryLabels::default(),
             slots: 1,
             problem: None,
         })
