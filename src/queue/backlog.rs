@@ -87,12 +87,13 @@ pub struct Backlog {
     changed: Notify,
 }
 
-/// A step that was taken. Dropping it gives the step back.
+/// A step that was taken. Dropping it gives the step back, unless it was cancelled.
 #[derive(Debug)]
 pub struct Place {
     backlog: Arc<Backlog>,
     lane: Lane,
     item: Item,
+    cancelled: CancellationToken,
     /// What is done with the item when this is dropped; `None`: it is forgotten.
     back: Option<(Lane, Item)>,
 }
@@ -143,6 +144,7 @@ impl Backlog {
                     self.changed.notify_one();
                     let place = Place {
                         backlog: Arc::clone(self),
+                        cancelled: cancelled.clone(),
                         back: Some((lane.clone(), item)),
                         lane,
                         item,
@@ -263,7 +265,10 @@ impl Drop for Place {
         if let Some(queued) = lanes.by_name.get_mut(&self.lane) {
             queued.running.remove(&self.item.key);
         }
-        if let Some((lane, item)) = self.back.take() {
+        // Under the lock: who cancels finds it here or there.
+        if let Some((lane, item)) = self.back.take()
+            && !self.cancelled.is_cancelled()
+        {
             lanes.push(lane, item);
         }
         lanes.forget_empty(&self.lane);
@@ -442,7 +447,7 @@ mod tests {
         let (place, cancelled) = backlog.take(&|_| 1).await;
         assert_eq!(backlog.cancel(&lane, item(1)), Cancelled::Running);
         assert!(cancelled.is_cancelled());
-        place.forget();
+        drop(place);
         assert!(backlog.depths().is_empty());
         assert!(soon(backlog.take(&|_| 1)).await.is_none());
     }

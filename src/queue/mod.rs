@@ -13,6 +13,7 @@
 mod backlog;
 mod call_id;
 mod codec;
+mod embedded;
 mod invocation;
 pub mod message;
 mod outcome;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use backlog::{Depth, Lane, Room, Stage};
 pub use call_id::CallId;
+pub use embedded::Embedded;
 pub use invocation::Invocation;
 pub use outcome::Outcome;
 pub use record::{Callback, CallbackState, CallbackThen, Record, State, Then, Try};

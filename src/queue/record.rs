@@ -28,6 +28,9 @@ pub struct Record {
     /// When its state became final.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Millis>,
+    /// When it will be forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Millis>,
     /// When the next step is due, if that is not at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Millis>,
@@ -165,6 +168,7 @@ impl Record {
             state: State::Queued,
             submitted,
             ended: None,
+            expires: None,
             next: None,
             attempts: 0,
             tries: Vec::new(),
@@ -255,6 +259,7 @@ impl Record {
     pub fn replay(&mut self) {
         self.state = State::Queued;
         self.ended = None;
+        self.expires = None;
         self.next = None;
         self.attempts = 0;
         self.replays += 1;

@@ -1,0 +1,500 @@
+//! The thread that changes the file. Whatever is asked for while it writes is written together next
+//! time: one sync of the disk serves all who wait.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use redb::Database;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::Limits;
+use super::row::Row;
+use super::space::Space;
+use super::tables::{self, Keep, Reading, Submitted, Tables};
+use crate::durable;
+use crate::queue::backlog::{Backlog, Item, Place};
+use crate::queue::{
+    Accepted, CallId, ChangeError, Lane, Outcome, QueueError, Record, Stage, Submission, now,
+};
+
+/// Changes written together at most.
+const BATCH: usize = 4096;
+/// Time between two looks for calls to be forgotten.
+const FORGET: Duration = Duration::from_secs(1);
+/// Time until what failed is tried again.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// A change, and who wants to know what became of it.
+pub enum Change {
+    /// See [`crate::queue::Queue::submit`].
+    Submit(Box<Submission>, Reply<Result<Accepted, QueueError>>),
+    /// See [`crate::queue::Queue::settle`].
+    Settle(Box<Settled>, Reply<Result<(), QueueError>>),
+    /// See [`crate::queue::Queue::cancel`].
+    Cancel(CallId, Reply<Result<Record, ChangeError>>),
+    /// See [`crate::queue::Queue::replay`].
+    Replay(CallId, Reply<Result<Record, ChangeError>>),
+    /// Ends the thread, once everything before has been written.
+    Close(Reply<()>),
+}
+
+/// Takes what became of a change; who asked may have gone.
+pub type Reply<T> = oneshot::Sender<T>;
+
+/// What has become of a step.
+pub struct Settled {
+    /// The right to settle it, kept until that is written.
+    pub place: Place,
+    /// The call as it is now.
+    pub row: Row,
+    /// What its function answered.
+    pub outcome: Option<Outcome>,
+}
+
+/// What thread and queue share.
+pub struct Shared {
+    /// The file, while it can be used.
+    pub database: ArcSwapOption<Database>,
+    /// Why it cannot.
+    pub problem: ArcSwapOption<QueueError>,
+    /// What waits and runs.
+    pub backlog: Arc<Backlog>,
+    /// Calls for which something is left to do.
+    pub open: AtomicUsize,
+    /// What the configuration says.
+    pub limits: arc_swap::ArcSwap<Limits>,
+}
+
+/// The thread's side.
+pub struct Writer {
+    runtime: Runtime,
+    shared: Arc<Shared>,
+    changes: mpsc::Receiver<Change>,
+    path: PathBuf,
+    space: Space,
+    /// The number of the next call.
+    next: u64,
+    /// Where a transaction began of which nobody knows whether it was made.
+    doubtful: Option<u64>,
+    /// When calls were looked for last that are to be forgotten; `None`: there were more.
+    forgotten: Option<Instant>,
+    /// Whether the backlog holds what the file does.
+    loaded: bool,
+}
+
+/// What is to be done once a change is on the disk.
+enum Done {
+    Submitted(Option<Row>, Accepted, Reply<Result<Accepted, QueueError>>),
+    /// Unless it was cancelled meanwhile, which the flag says.
+    Settled(Box<Settled>, bool, Reply<Result<(), QueueError>>),
+    /// Where its next step was, if there was to be one.
+    Cancelled(Row, Option<Row>, Reply<Result<Record, ChangeError>>),
+    Replayed(Row, Reply<Result<Record, ChangeError>>),
+}
+
+impl Writer {
+    /// Starts the thread for a file that it opens first.
+    pub fn start(
+        path: &Path,
+        shared: Arc<Shared>,
+        changes: mpsc::Receiver<Change>,
+    ) -> std::io::Result<()> {
+        // Waits within limits, which a thread alone cannot.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let writer = Self {
+            runtime,
+            space: Space::around(path.parent().unwrap_or(Path::new("."))),
+            path: path.to_owned(),
+            shared,
+            changes,
+            next: 1,
+            doubtful: None,
+            forgotten: None,
+            loaded: false,
+        };
+        let named = thread::Builder::new().name("queue".to_owned());
+        named.spawn(move || writer.run()).map(drop)
+    }
+
+    fn run(mut self) {
+        let mut waiting: Vec<Change> = Vec::new();
+        loop {
+            if self.shared.database.load().is_none() && !self.open() {
+                // Whoever settles is kept waiting: what has run must not run again for that.
+                self.receive(&mut waiting, AGAIN);
+                if self.refuse(&mut waiting) {
+                    return;
+                }
+                thread::sleep(AGAIN);
+                continue;
+            }
+            if waiting.is_empty() {
+                let limit = self.forgotten.map_or(Duration::ZERO, |_| FORGET);
+                self.receive(&mut waiting, limit);
+            }
+            let close = waiting
+                .iter()
+                .position(|change| matches!(change, Change::Close(_)));
+            let after = close.map(|at| waiting.split_off(at));
+            waiting = self.write(waiting);
+            self.forget();
+            if let Some(after) = after {
+                self.shared.database.store(None);
+                for change in after {
+                    if let Change::Close(reply) = change {
+                        let _ = reply.send(());
+                    }
+                }
+                return;
+            }
+            if !waiting.is_empty() {
+                thread::sleep(AGAIN);
+                self.receive(&mut waiting, Duration::ZERO);
+            }
+        }
+    }
+
+    /// Waits for a change, and takes those that have come meanwhile.
+    fn receive(&mut self, waiting: &mut Vec<Change>, limit: Duration) {
+        let Self {
+            runtime, changes, ..
+        } = self;
+        let first = if limit.is_zero() {
+            changes.try_recv().ok()
+        } else {
+            runtime.block_on(async { timeout(limit, changes.recv()).await.ok().flatten() })
+        };
+        let Some(first) = first else {
+            return;
+        };
+        waiting.push(first);
+        while waiting.len() < BATCH {
+            match self.changes.try_recv() {
+                Ok(change) => waiting.push(change),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Opens the file. What stands in it is put into the backlog the first time.
+    fn open(&mut self) -> bool {
+        match self.try_open() {
+            Ok(()) => {
+                if self.shared.problem.swap(None).is_some() {
+                    tracing::info!("the queue works again");
+                }
+                true
+            }
+            Err(error) => {
+                let failure = tables::failure(&error);
+                let same = |known: &Arc<QueueError>| **known == failure;
+                if !self.shared.problem.load().as_ref().is_some_and(same) {
+                    let path = self.path.display();
+                    tracing::error!("cannot use the queue in {path}: {error}; trying on");
+                }
+                self.shared.problem.store(Some(Arc::new(failure)));
+                false
+            }
+        }
+    }
+
+    fn try_open(&mut self) -> Result<(), redb::Error> {
+        if let Some(folder) = self.path.parent() {
+            durable::make_folder(folder).map_err(redb::Error::Io)?;
+        }
+        let database = tables::open(&self.path)?;
+        if let Some(doubtful) = self.doubtful {
+            let transaction = database.begin_write()?;
+            Tables::of(&transaction)?.remove_from(doubtful)?;
+            transaction.commit()?;
+            self.doubtful = None;
+        }
+        if !self.loaded {
+            self.load(&Reading::of(&database)?)?;
+        }
+        self.shared.database.store(Some(Arc::new(database)));
+        Ok(())
+    }
+
+    fn load(&mut self, reading: &Reading) -> Result<(), redb::Error> {
+        let backlog = &self.shared.backlog;
+        let mut open = 0;
+        reading.open(|key, head| {
+            let stage = if head.state.is_final() {
+                Stage::Callback
+            } else {
+                Stage::Call
+            };
+            let Ok(function) = head.function.parse() else {
+                return;
+            };
+            let item = Item {
+                key,
+                submitted: head.submitted,
+                due: head.due,
+            };
+            backlog.push(Lane { function, stage }, item);
+            open += 1;
+        })?;
+        self.next = reading.last()? + 1;
+        self.shared.open.store(open, Ordering::Relaxed);
+        self.loaded = true;
+        if open > 0 {
+            tracing::info!(calls = open, "the queue goes on with what it holds");
+        }
+        Ok(())
+    }
+
+    /// Answers whoever cannot be served while there is no file, but for those who settle. Says
+    /// whether this is the end.
+    fn refuse(&self, waiting: &mut Vec<Change>) -> bool {
+        let problem = self.shared.problem.load();
+        let error = || match problem.as_deref() {
+            Some(error) => error.clone(),
+            None => QueueError::Unavailable("it is not open".to_owned()),
+        };
+        let mut end = false;
+        let (settles, others): (Vec<_>, Vec<_>) = std::mem::take(waiting)
+            .into_iter()
+            .partition(|change| matches!(change, Change::Settle(..)));
+        *waiting = settles;
+        for change in others {
+            end |= matches!(change, Change::Close(_));
+            fail(change, error());
+        }
+        end
+    }
+
+    /// Writes changes in one transaction. Returns those that have to be tried again.
+    fn write(&mut self, changes: Vec<Change>) -> Vec<Change> {
+        let Some(database) = self.shared.database.load_full() else {
+            return changes;
+        };
+        if changes.is_empty() {
+            return changes;
+        }
+        let first = self.next;
+        let mut done = Vec::with_capacity(changes.len());
+        let mut rest = changes.into_iter();
+        let written = self
+            .apply(&database, &mut rest, &mut done)
+            .map_err(|error| tables::failure(&error));
+        match written {
+            Ok(()) => {
+                for done in done {
+                    self.finish(done);
+                }
+                Vec::new()
+            }
+            Err(error) => {
+                self.broken(&error);
+                self.next = first;
+                self.doubtful = Some(self.doubtful.unwrap_or(first));
+                let mut again = Vec::new();
+                for done in done {
+                    match done {
+                        Done::Settled(settled, _, reply) => {
+                            again.push(Change::Settle(settled, reply));
+                        }
+                        done => done.fail(&error),
+                    }
+                }
+                for change in rest {
+                    match change {
+                        Change::Settle(..) => again.push(change),
+                        other => fail(other, error.clone()),
+                    }
+                }
+                again
+            }
+        }
+    }
+
+    fn apply(
+        &mut self,
+        database: &Database,
+        changes: &mut impl Iterator<Item = Change>,
+        done: &mut Vec<Done>,
+    ) -> Result<(), redb::Error> {
+        let now = now();
+        let limits = self.shared.limits.load_full();
+        let keep = Keep {
+            results: limits.keep,
+            dead: limits.keep_dead,
+        };
+        let room = self.space.is_enough().map_err(redb::Error::Io)?;
+        let mut open = self.shared.open.load(Ordering::Relaxed);
+        let transaction = database.begin_write()?;
+        let mut tables = Tables::of(&transaction)?;
+        for change in changes {
+            match change {
+                Change::Submit(_, reply) if !room => {
+                    let why = "the disk is almost full".to_owned();
+                    let _ = reply.send(Err(QueueError::NoSpace(why)));
+                }
+                Change::Submit(_, reply) if open >= limits.max_calls => {
+                    let _ = reply.send(Err(QueueError::Full(open)));
+                }
+                Change::Submit(submission, reply) => {
+                    match tables.submit(self.next, &submission, now) {
+                        Ok(Submitted::New(accepted, row)) => {
+                            self.next += 1;
+                            open += 1;
+                            done.push(Done::Submitted(Some(row), accepted, reply));
+                        }
+                        Ok(Submitted::Repeated(accepted)) => {
+                            done.push(Done::Submitted(None, accepted, reply));
+                        }
+                        Ok(Submitted::KeyReused) => {
+                            let _ = reply.send(Err(QueueError::KeyReused));
+                        }
+                        Err(error) => {
+                            let _ = reply.send(Err(tables::failure(&error)));
+                            return Err(error);
+                        }
+                    }
+                }
+                Change::Settle(settled, reply) => {
+                    let mut settled = settled;
+                    let Settled { row, outcome, .. } = &mut *settled;
+                    let known = tables.settle(row, outcome.as_ref(), now, keep);
+                    done.push(Done::Settled(settled, matches!(known, Ok(true)), reply));
+                    known?;
+                }
+                Change::Cancel(id, reply) => {
+                    let before = tables.open(&id)?;
+                    match tables.cancel(&id, now, keep)? {
+                        Ok(row) => done.push(Done::Cancelled(row, before, reply)),
+                        Err(error) => drop(reply.send(Err(error))),
+                    }
+                }
+                Change::Replay(id, reply) => match tables.replay(&id)? {
+                    Ok(row) => done.push(Done::Replayed(row, reply)),
+                    Err(error) => drop(reply.send(Err(error))),
+                },
+                Change::Close(reply) => drop(reply.send(())),
+            }
+        }
+        drop(tables);
+        if done.is_empty() {
+            transaction.abort()?;
+        } else {
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    /// What is on the disk takes effect, and is told.
+    fn finish(&self, done: Done) {
+        let Shared { backlog, open, .. } = &*self.shared;
+        match done {
+            Done::Submitted(row, accepted, reply) => {
+                if let Some(row) = row {
+                    open.fetch_add(1, Ordering::Relaxed);
+                    backlog.push(row.lane(), item(&row));
+                }
+                let _ = reply.send(Ok(accepted));
+            }
+            Done::Settled(settled, known, reply) => {
+                let Settled { place, row, .. } = *settled;
+                if known && row.record.is_over() {
+                    open.fetch_sub(1, Ordering::Relaxed);
+                }
+                if known && !row.record.is_over() {
+                    place.go_on(row.lane(), row.record.due());
+                } else {
+                    place.forget();
+                }
+                let _ = reply.send(Ok(()));
+            }
+            Done::Cancelled(row, before, reply) => {
+                if let Some(before) = before {
+                    open.fetch_sub(1, Ordering::Relaxed);
+                    backlog.cancel(&before.lane(), item(&before));
+                }
+                let _ = reply.send(Ok(row.record));
+            }
+            Done::Replayed(row, reply) => {
+                open.fetch_add(1, Ordering::Relaxed);
+                backlog.push(row.lane(), item(&row));
+                let _ = reply.send(Ok(row.record));
+            }
+        }
+    }
+
+    /// Forgets calls whose time is up.
+    fn forget(&mut self) {
+        if self.forgotten.is_some_and(|at| at.elapsed() < FORGET) {
+            return;
+        }
+        let Some(database) = self.shared.database.load_full() else {
+            return;
+        };
+        match forget(&database) {
+            Ok(more) => self.forgotten = (!more).then(Instant::now),
+            Err(error) => {
+                self.broken(&tables::failure(&error));
+                self.forgotten = Some(Instant::now());
+            }
+        }
+    }
+
+    /// What is on the disk may be different from what is known: the file is opened again.
+    fn broken(&self, error: &QueueError) {
+        tracing::error!(%error, "the queue cannot be written");
+        self.shared.problem.store(Some(Arc::new(error.clone())));
+        self.shared.database.store(None);
+    }
+}
+
+fn forget(database: &Database) -> Result<bool, redb::Error> {
+    let transaction = database.begin_write()?;
+    let (any, more) = Tables::of(&transaction)?.forget(now())?;
+    if any {
+        transaction.commit()?;
+    } else {
+        transaction.abort()?;
+    }
+    Ok(more)
+}
+
+impl Done {
+    /// Tells that it was not done. What is settled is kept by the caller.
+    fn fail(self, error: &QueueError) {
+        match self {
+            Self::Submitted(_, _, reply) => drop(reply.send(Err(error.clone()))),
+            Self::Settled(_, _, reply) => drop(reply.send(Err(error.clone()))),
+            Self::Cancelled(_, _, reply) | Self::Replayed(_, reply) => {
+                drop(reply.send(Err(error.clone().into())));
+            }
+        }
+    }
+}
+
+/// Tells that a change was not made.
+fn fail(change: Change, error: QueueError) {
+    match change {
+        Change::Submit(_, reply) => drop(reply.send(Err(error))),
+        Change::Settle(_, reply) => drop(reply.send(Err(error))),
+        Change::Cancel(_, reply) | Change::Replay(_, reply) => {
+            drop(reply.send(Err(error.into())));
+        }
+        Change::Close(reply) => drop(reply.send(())),
+    }
+}
+
+fn item(row: &Row) -> Item {
+    Item {
+        key: row.number,
+        submitted: row.record.submitted,
+        due: row.record.due(),
+    }
+}
