@@ -48,8 +48,14 @@ pub enum Failure {
     WaitTimeout(Duration),
     /// Too many calls wait for the function already.
     LineFull(usize),
-    /// Asynchronous calls need a queue, and there is none.
-    NoQueue,
+    /// So many asynchronous calls wait already.
+    QueueFull(usize),
+    /// There is no room to store an asynchronous call.
+    StorageFull,
+    /// What keeps asynchronous calls cannot be used now; why is in the log.
+    QueueUnavailable,
+    /// The `Idempotency-Key` was used for another call.
+    KeyReused,
     /// The request's body is longer than this, in bytes.
     TooLarge(usize),
     /// The client went away first.
@@ -72,8 +78,12 @@ impl Failure {
             | Self::ConnectTimeout(_)
             | Self::WaitTimeout(_) => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectFailed | Self::UpstreamFailed => StatusCode::BAD_GATEWAY,
-            Self::NotReady | Self::Asleep | Self::LineFull(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::NoQueue => StatusCode::NOT_IMPLEMENTED,
+            Self::NotReady | Self::Asleep | Self::LineFull(_) | Self::QueueUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::QueueFull(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -97,7 +107,10 @@ impl Failure {
             Self::Asleep => "asleep",
             Self::WaitTimeout(_) => "wait_timeout",
             Self::LineFull(_) => "line_full",
-            Self::NoQueue => "no_queue",
+            Self::QueueFull(_) => "queue_full",
+            Self::StorageFull => "storage_full",
+            Self::QueueUnavailable => "queue_unavailable",
+            Self::KeyReused => "idempotency_key_reused",
             Self::TooLarge(_) => "too_large",
             Self::ClientGone => "client_gone",
             Self::Internal => "internal",
@@ -120,7 +133,13 @@ impl Failure {
     /// Seconds after which another try makes sense (RFC 9110, section 10.2.3).
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NotReady | Self::Asleep | Self::LineFull(_) | Self::WaitTimeout(_) => Some(1),
+            Self::NotReady
+            | Self::Asleep
+            | Self::LineFull(_)
+            | Self::WaitTimeout(_)
+            | Self::QueueFull(_)
+            | Self::QueueUnavailable => Some(1),
+            Self::StorageFull => Some(30),
             _ => None,
         }
     }
@@ -148,26 +167,35 @@ impl Failure {
             Self::ConnectTimeout(_) => {
                 format!("no connection to function {function} within {limit} (timeouts.upstream)")
             }
-            Self::ConnectFailed => format!(
-                "cannot connect to function {function}; GET /system/functions may say why"
-            ),
+            Self::ConnectFailed => {
+                format!("cannot connect to function {function}; GET /system/functions may say why")
+            }
             Self::UpstreamFailed => {
                 format!("function {function} broke off before its response was complete")
             }
-            Self::NotReady => format!(
-                "function {function} cannot be called now; GET /system/functions says why"
-            ),
+            Self::NotReady => {
+                format!("function {function} cannot be called now; GET /system/functions says why")
+            }
             Self::Asleep => format!(
                 "function {function} is asleep, and neither OPTIONS nor a health check wakes it"
             ),
             Self::WaitTimeout(_) => {
                 format!("function {function} was not ready within {limit} (scale.wait.timeout)")
             }
-            Self::LineFull(line) => format!(
-                "{line} calls wait for function {function} already (scale.wait.line)"
-            ),
-            Self::NoQueue => {
-                "asynchronous calls need a queue, and this version has none: call /function/ instead"
+            Self::LineFull(line) => {
+                format!("{line} calls wait for function {function} already (scale.wait.line)")
+            }
+            Self::QueueFull(calls) => {
+                format!("{calls} asynchronous calls wait already (queue.max_calls)")
+            }
+            Self::StorageFull => {
+                "there is no room to store the call; it was not accepted".to_owned()
+            }
+            Self::QueueUnavailable => {
+                "the queue cannot be used now; the call was not accepted".to_owned()
+            }
+            Self::KeyReused => {
+                "this Idempotency-Key was used for a call with another path, query or body"
                     .to_owned()
             }
             Self::TooLarge(limit) => format!("the body is longer than {limit} bytes"),
@@ -230,6 +258,8 @@ pub enum Cause {
     ProviderTimeout,
     /// There is no room to store it.
     StorageFull,
+    /// What keeps asynchronous calls cannot be used now.
+    QueueUnavailable,
 }
 
 impl Refusal {
@@ -289,6 +319,7 @@ impl Cause {
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
             Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
+            Self::QueueUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -310,6 +341,7 @@ impl Cause {
             Self::ProviderFailed => "provider_failed",
             Self::ProviderTimeout => "provider_timeout",
             Self::StorageFull => "storage_full",
+            Self::QueueUnavailable => "queue_unavailable",
         }
     }
 
@@ -333,6 +365,7 @@ impl Cause {
             Self::ProviderFailed => "The provider cannot be reached, or answers what it must not",
             Self::ProviderTimeout => "The provider did not answer in time",
             Self::StorageFull => "There is no room to store it",
+            Self::QueueUnavailable => "The queue cannot be used now; try again",
         }
     }
 }

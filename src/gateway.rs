@@ -17,7 +17,9 @@ use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::Registry;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
+use crate::queue::Queue;
 use crate::scale::{Scaler, Waker};
+use crate::signature::{Signer, SignerError};
 
 /// See the module.
 pub struct Gateway {
@@ -33,6 +35,10 @@ pub struct Gateway {
     pub scaler: Arc<Scaler>,
     /// How often functions were called.
     pub counts: Arc<Counts>,
+    /// Asynchronous calls.
+    pub queue: Arc<dyn Queue>,
+    /// What callbacks are signed with; `None`: they are not.
+    pub signer: ArcSwapOption<Signer>,
     /// What the API asks for; `None`: it is open.
     pub credentials: ArcSwapOption<Credentials>,
     /// The way to a graceful end.
@@ -90,6 +96,10 @@ pub struct Parts {
     pub scaler: Arc<Scaler>,
     /// How often functions were called.
     pub counts: Arc<Counts>,
+    /// Asynchronous calls.
+    pub queue: Arc<dyn Queue>,
+    /// What callbacks are signed with.
+    pub signer: Option<Arc<Signer>>,
     /// What the API asks for.
     pub credentials: Option<Arc<Credentials>>,
     /// Where the configuration comes from.
@@ -127,6 +137,8 @@ impl Gateway {
             waker: parts.waker,
             scaler: parts.scaler,
             counts: parts.counts,
+            queue: parts.queue,
+            signer: ArcSwapOption::new(parts.signer),
             credentials: ArcSwapOption::new(parts.credentials),
             drain: Drain::default(),
             status: ArcSwap::from_pointee(status),
@@ -220,13 +232,16 @@ impl Gateway {
     }
 
     /// Hands the configuration to those who keep a part of it, before functions are switched.
-    async fn apply(&self, config: &Config) -> Result<(), CredentialsError> {
+    async fn apply(&self, config: &Config) -> Result<(), SecretError> {
         let credentials = match &config.admin.basic_auth {
             Some(files) => Some(Arc::new(Credentials::open(files)?)),
             None => None,
         };
+        let signer = signer(&config.queue)?;
         self.provider.configure(config, credentials.clone());
         self.credentials.store(credentials);
+        self.queue.configure(&config.queue);
+        self.signer.store(signer);
         Ok(())
     }
 
@@ -243,6 +258,22 @@ impl Gateway {
     }
 }
 
+/// What callbacks are signed with.
+pub fn signer(config: &config::Queue) -> Result<Option<Arc<Signer>>, SignerError> {
+    let file = config.callbacks.secret_file.as_ref();
+    file.map(|file| Signer::open(file).map(Arc::new))
+        .transpose()
+}
+
+/// Why a file with a secret cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum SecretError {
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+}
+
 /// The new configuration, with the started one's values where only a restart can change them.
 fn effective(started: &Config, new: Config) -> Config {
     let same_kind = matches!(
@@ -250,11 +281,16 @@ fn effective(started: &Config, new: Config) -> Config {
         (config::Provider::Process(_), config::Provider::Process(_))
             | (config::Provider::Remote(_), config::Provider::Remote(_))
     );
-    if same_kind {
-        return new;
-    }
     Config {
-        provider: started.provider.clone(),
+        provider: if same_kind {
+            new.provider
+        } else {
+            started.provider.clone()
+        },
+        queue: config::Queue {
+            kind: started.queue.kind.clone(),
+            ..new.queue
+        },
         ..new
     }
 }

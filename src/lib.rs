@@ -3,7 +3,7 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, duration, quantity, durable  <-  error  <-  config, metrics, counts  <-  provider  <-  functions  <-  scale  <-  gateway  <-  admin  <-  proxy  <-  server
+//! function, duration, quantity, durable  <-  error  <-  config, metrics, counts  <-  provider, queue  <-  functions  <-  scale  <-  gateway  <-  worker  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod access_log;
@@ -25,3 +25,5 @@ pub mod quantity;
 pub mod queue;
 pub mod scale;
 pub mod server;
+pub mod signature;
+pub mod worker;

@@ -44,9 +44,10 @@ struct Response {
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// The chapters, in the order in which one reads them.
-const TAGS: [&str; 7] = [
+const TAGS: [&str; 8] = [
     "Functions",
     "Scaling",
+    "Asynchronous calls",
     "Secrets",
     "Namespaces",
     "Logs",

@@ -7,6 +7,7 @@
 mod alert;
 mod api;
 mod auth;
+mod calls;
 mod client;
 mod config;
 mod exchange;
@@ -75,6 +76,9 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/scale-function/{name}", functions::scaling())
         .route("/system/scaling/{name}", scaling::one())
         .route("/system/alert", alert::all())
+        .route("/system/async", calls::all())
+        .route("/system/async/{id}", calls::one())
+        .route("/system/async/{id}/replay", calls::replaying())
         .route("/system/secrets", secrets::all())
         .route("/system/namespaces", namespaces::all())
         .route("/system/namespace/", namespaces::new())

@@ -149,7 +149,7 @@ fn by_load(scaling: Scaling) -> String {
     let what = match target.measure {
         Measure::Rps => "calls per second",
         Measure::Capacity => "calls in flight",
-        Measure::Queue => "calls in line",
+        Measure::Queue => "calls in line or queued",
     };
     format!(
         "one replica for each {} {what} ({} times {}), fewer after {} in which they were not needed",

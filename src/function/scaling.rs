@@ -56,7 +56,7 @@ pub enum Measure {
     Rps,
     /// Calls that would be in flight if none had to wait in line.
     Capacity,
-    /// Calls in line.
+    /// Calls in line, and asynchronous ones that are queued.
     Queue,
 }
 

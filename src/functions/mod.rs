@@ -14,7 +14,7 @@ mod workshop;
 use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 pub use gate::{Gate, OPEN, Place, Waiting};
 pub use registry::{Inputs, Registry, Writer};
@@ -79,6 +79,8 @@ pub struct Live {
     pub gate: Gate,
     /// Metric handles.
     pub metrics: FunctionMetrics,
+    /// Asynchronous calls that wait for their first try, as last measured.
+    pub queued: AtomicU64,
     /// Whether somebody is waking it: set by the first who asks.
     pub rousing: AtomicBool,
     /// Held while its replicas are changed by the gateway itself: one change after the other.
@@ -91,6 +93,7 @@ impl Live {
         Arc::new(Self {
             gate: Gate::new(capacity),
             metrics,
+            queued: AtomicU64::new(0),
             rousing: AtomicBool::new(false),
             scaling: tokio::sync::Mutex::new(()),
         })

@@ -3,33 +3,28 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::body::HttpBody;
 use axum::extract::ConnectInfo;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderName, Method, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use pingora::http::ResponseHeader;
 use pingora::{ErrorType, OrErr, Result};
 use pingora_proxy::Session;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tower_service::Service;
 
+use super::body::{self, Unanswered};
 use super::context::Call;
-use super::upstream::limit;
 use crate::admin::{Client, MAX_BODY};
 use crate::error::Failure;
 use crate::gateway::Drain;
 
 /// API requests at once, long-lived streams included: the API never starves the functions.
 const AT_ONCE: usize = 256;
-/// Longest wait for a request body where `timeouts.read` sets no limit.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Headers that concern one connection only (RFC 9110, section 7.6.1).
 const HOP_BY_HOP: [HeaderName; 4] = [
     header::CONNECTION,
@@ -54,11 +49,11 @@ impl AdminBridge {
     }
 
     /// Answers a request from the router. `Err(failure)` asks the caller to answer it instead.
-    pub async fn answer(&self, session: &mut Session, call: &Call) -> Result<(), Answer> {
+    pub async fn answer(&self, session: &mut Session, call: &Call) -> Result<(), Unanswered> {
         let Ok(_place) = self.places.try_acquire() else {
-            return Err(Answer::Failure(Failure::LineFull(AT_ONCE)));
+            return Err(Unanswered::Failure(Failure::LineFull(AT_ONCE)));
         };
-        let body = read_body(session, call.snapshot.config.timeouts.read).await?;
+        let body = body::read(session, MAX_BODY, call.snapshot.config.timeouts.read).await?;
         let request = request(session, call, body)?;
         let response = match self.router.clone().call(request).await {
             Ok(response) => response,
@@ -68,43 +63,11 @@ impl AdminBridge {
             }
         };
         let written = write(session, response, &call.gateway().drain).await;
-        written.map_err(Answer::Broken)
+        written.map_err(Unanswered::Broken)
     }
 }
 
-/// Why the router's answer did not reach the client.
-pub enum Answer {
-    /// Nothing has been sent; this is to be answered.
-    Failure(Failure),
-    /// The connection is broken.
-    Broken(Box<pingora::Error>),
-}
-
-async fn read_body(session: &mut Session, limit_read: Duration) -> Result<Bytes, Answer> {
-    if session.req_header().headers.contains_key(header::EXPECT) {
-        let going_on = session.as_downstream_mut().write_continue_response().await;
-        going_on.map_err(Answer::Broken)?;
-    }
-    let bound = limit(limit_read).unwrap_or(READ_TIMEOUT);
-    let reading = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = session.as_downstream_mut().read_request_body().await? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Ok(None);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Some(body.freeze()))
-    };
-    match timeout(bound, reading).await {
-        Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => Err(Answer::Failure(Failure::TooLarge(MAX_BODY))),
-        Ok(Err(error)) => Err(Answer::Broken(error)),
-        Err(_) => Err(Answer::Failure(Failure::ReadTimeout(bound))),
-    }
-}
-
-fn request(session: &Session, call: &Call, body: Bytes) -> Result<Request<Body>, Answer> {
+fn request(session: &Session, call: &Call, body: Bytes) -> Result<Request<Body>, Unanswered> {
     let head = session.req_header();
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = head.method.clone();

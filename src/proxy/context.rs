@@ -33,6 +33,8 @@ pub struct Call {
     pub waited: Duration,
     /// Whether it waited for a function that had no replica.
     pub cold: bool,
+    /// Whether it is to be made later.
+    pub queued: bool,
     /// Replicas tried so far.
     pub tries: u32,
     /// The replica that refused the last try.
@@ -78,6 +80,7 @@ impl Call {
             lease: None,
             waited: Duration::ZERO,
             cold: false,
+            queued: false,
             tries: 0,
             refused: None,
             failure: None,

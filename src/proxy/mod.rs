@@ -2,7 +2,9 @@
 //! does it.
 
 mod admin_bridge;
+mod body;
 mod context;
+mod enqueue;
 pub mod guard;
 pub mod headers;
 pub mod route;
@@ -25,11 +27,13 @@ use crate::access_log::{AccessLog, Record};
 use crate::admin;
 use crate::config::{LogFormat, PathPattern};
 use crate::error::{Failure, REASON_HEADER};
+use crate::function::FunctionName;
 use crate::functions::{Function, Lease, PathRule};
 use crate::gateway::Gateway;
 use crate::scale::{self, Wish};
 
-use admin_bridge::{AdminBridge, Answer};
+use admin_bridge::AdminBridge;
+use body::Unanswered;
 use context::{Call, Target};
 use headers::{CALL_ID, START_TIME};
 use route::Route;
@@ -258,6 +262,11 @@ impl ProxyHttp for Proxy {
         if let Some(live) = call.counted_on() {
             live.metrics.count(status, seconds);
         }
+        if call.queued {
+            let path = "/async-function/{name}";
+            let (metrics, seconds) = (&self.gateway.metrics, duration.as_secs_f64());
+            metrics.api_request(Method::POST.as_str(), path, status, seconds);
+        }
         self.notice_unknown(call, status);
         self.log_access(session, call, status, duration);
     }
@@ -307,12 +316,15 @@ impl Proxy {
                 };
                 self.call(session, call, function, rest, None).await
             }
-            Route::AsyncFunction if session.req_header().method != Method::POST => {
+            Route::AsyncFunction { .. } if session.req_header().method != Method::POST => {
                 Err(Failure::MethodNotAllowed)
             }
-            Route::AsyncFunction => {
+            Route::AsyncFunction { name, rest } => {
                 call.identify(session.req_header());
-                Err(Failure::NoQueue)
+                call.queued = true;
+                let function = self.find_known(call, &name).await?;
+                let enqueued = enqueue::enqueue(session, call, function, rest).await;
+                self.answered(call, path, enqueued)
             }
             Route::Nowhere => Err(Failure::NoRoute),
             Route::System | Route::Ui | Route::Health | Route::Root => {
@@ -342,6 +354,29 @@ impl Proxy {
             Some(_) => Failure::ConnectFailed,
             None => Failure::NoFunction,
         })
+    }
+
+    /// The function of a name, which has to be there: a call that is made later is not found missing
+    /// by its caller any more.
+    async fn find_known(&self, call: &mut Call, name: &str) -> Result<Arc<Function>, Failure> {
+        if let Some(function) = call.snapshot.function(name) {
+            return Ok(Arc::clone(function));
+        }
+        if call.snapshot.direct() {
+            return self.find(call, name).await;
+        }
+        call.target = Target::Missing { name: name.into() };
+        let namespace = call.snapshot.config.default_namespace();
+        if call.snapshot.fallback.is_some()
+            && let Ok(function) = FunctionName::parse(name, namespace)
+        {
+            // It may have been deployed past this gateway a moment ago. Who is not there, or cannot be
+            // asked, is not there.
+            let _ = self.gateway.scaler.look(&function).await;
+            call.snapshot = self.gateway.registry.current();
+        }
+        let found = call.snapshot.function(name).cloned();
+        found.ok_or(Failure::NoFunction)
     }
 
     /// Gets a place on the function: at once where one is free, otherwise in line.
@@ -455,10 +490,21 @@ impl Proxy {
         let Some(bridge) = &self.admin else {
             return Err(Failure::NoRoute);
         };
-        match bridge.answer(session, call).await {
+        let answered = bridge.answer(session, call).await;
+        self.answered(call, path, answered)
+    }
+
+    /// What became of a request that the gateway answers itself.
+    fn answered(
+        &self,
+        call: &mut Call,
+        path: &str,
+        answered: Result<(), Unanswered>,
+    ) -> Result<Routed, Failure> {
+        match answered {
             Ok(()) => Ok(Routed::Answered),
-            Err(Answer::Failure(failure)) => Err(failure),
-            Err(Answer::Broken(error)) => {
+            Err(Unanswered::Failure(failure)) => Err(failure),
+            Err(Unanswered::Broken(error)) => {
                 tracing::debug!(%error, path, "client went away");
                 call.failure = Some(Failure::ClientGone);
                 Ok(Routed::Answered)

@@ -15,8 +15,13 @@ pub enum Route<'a> {
         /// Where in the path the rest begins.
         rest: usize,
     },
-    /// `/async-function/NAME` and what follows.
-    AsyncFunction,
+    /// `/async-function/NAME` and what follows the name, in the same way.
+    AsyncFunction {
+        /// The name as called.
+        name: Cow<'a, str>,
+        /// Where in the path the rest begins.
+        rest: usize,
+    },
     /// The management API.
     System,
     /// The portal.
@@ -35,8 +40,8 @@ pub fn parse(path: &str) -> Route<'_> {
         return function(rest, "/function/".len());
     }
     if let Some(rest) = path.strip_prefix("/async-function/") {
-        return match function(rest, 0) {
-            Route::Function { .. } => Route::AsyncFunction,
+        return match function(rest, "/async-function/".len()) {
+            Route::Function { name, rest } => Route::AsyncFunction { name, rest },
             other => other,
         };
     }

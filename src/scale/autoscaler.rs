@@ -132,8 +132,9 @@ impl Watched {
             successes: function.live.metrics.successes(),
             in_flight: numbers.in_flight,
             waiting: numbers.waiting,
+            queued: numbers.queued,
         });
-        let open = numbers.in_flight + numbers.waiting;
+        let open = numbers.in_flight + numbers.waiting + numbers.queued;
         let idle = self.idle.look(now, begun, open, numbers.replicas);
         let target = function.scaling.target;
         Numbers {

@@ -5,6 +5,7 @@
 //! without a replica, and wakes it once it sleeps.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -35,7 +36,8 @@ pub async fn put_to_sleep(scaler: &Scaler, seen: &Function, begun: u64, numbers:
     let Some(current @ 1..) = function.desired else {
         return;
     };
-    if live.metrics.begun() != begun || live.gate.waiting() > 0 {
+    let queued = live.queued.load(Ordering::Relaxed);
+    if live.metrics.begun() != begun || live.gate.waiting() > 0 || queued > 0 {
         return;
     }
     let Some(closed) = close_all(function) else {

@@ -69,6 +69,8 @@ pub struct Numbers {
     pub in_flight: u64,
     /// Calls in line.
     pub waiting: u64,
+    /// Asynchronous calls that wait for their first try.
+    pub queued: u64,
     /// Calls begun per second, over the last ten seconds.
     pub calls_per_second: f64,
     /// Successful calls per second, over the last ten seconds.

@@ -2,6 +2,7 @@
 //! with its reason, and counted.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl Scaler {
 
     /// Has the snapshot show how a function is now, where its provider does not show changes by
     /// itself.
-    pub(super) async fn look(&self, function: &FunctionName) -> Result<(), ProviderError> {
+    pub async fn look(&self, function: &FunctionName) -> Result<(), ProviderError> {
         if !self.provider.shows_changes() {
             self.provider.observe(function).await?;
             self.registry.caught_up_with(function, SHOWN).await;
@@ -189,6 +190,7 @@ impl Scaler {
             available: function.available,
             in_flight: function.live.metrics.in_flight(),
             waiting: function.live.gate.waiting() as u64,
+            queued: function.live.queued.load(Ordering::Relaxed),
             ..self.journal.numbers(&function.name)
         }
     }

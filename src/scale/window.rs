@@ -26,6 +26,8 @@ pub struct Sample {
     pub in_flight: u64,
     /// Calls in line.
     pub waiting: u64,
+    /// Asynchronous calls that wait for their first try.
+    pub queued: u64,
 }
 
 /// The looks of the last [`LONG`] time, oldest first.
@@ -52,7 +54,7 @@ impl Window {
         match measure {
             Measure::Rps => self.arrivals(),
             Measure::Capacity => self.demand(),
-            Measure::Queue => self.mean(SHORT, |sample| sample.waiting),
+            Measure::Queue => self.mean(SHORT, |sample| sample.waiting + sample.queued),
         }
     }
 

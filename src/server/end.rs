@@ -40,6 +40,8 @@ impl ShutdownSignalWatch for End {
             () = self.drain() => {}
             () = signals.end() => tracing::warn!("second signal: ending at once"),
         }
+        // What it has begun is over, or is taken up again by whoever comes next.
+        self.gateway.queue.close().await;
         self.stop_provider.send_replace(true);
         let mut ended = self.provider_ended.clone();
         let waiting = ended.wait_for(|ended| *ended);

@@ -20,18 +20,21 @@ use tokio::sync::{Mutex, watch};
 
 use crate::access_log::AccessLog;
 use crate::admin;
-use crate::config::{self, Config, Loaded, Sources};
+use crate::config::{self, Config, Loaded, QueueKind, Sources};
 use crate::counts::{Counts, CountsError};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::{Inputs, Registry};
-use crate::gateway::{Gateway, Parts};
+use crate::gateway::{self, Gateway, Parts};
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::provider::process::{self, Options, ProcessProvider};
 use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
 use crate::proxy::guard::Guard;
+use crate::queue::{Embedded, Queue};
 use crate::scale::{Autoscaler, Scaler, Waker, Waking};
+use crate::signature::SignerError;
+use crate::worker::Worker;
 use end::End;
 use listeners::Listeners;
 use services::{Background, ProxyService, Task, http};
@@ -64,6 +67,12 @@ pub enum StartError {
     /// The credential files cannot be used.
     #[error("{0}; to run without a password set `basic_auth: {{enabled: false}}` under `admin`")]
     Credentials(#[from] CredentialsError),
+    /// The secret of callbacks cannot be used.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// The queue cannot work.
+    #[error("cannot start the queue: {0}")]
+    Queue(#[source] io::Error),
     /// Functions cannot run here.
     #[error("cannot start the process provider: {0}")]
     Provider(#[from] process::StartError),
@@ -105,6 +114,7 @@ struct Tasks {
     provider: Task,
     counts: Task,
     scale: Task,
+    queue: Task,
     watcher: Option<Task>,
     stop_provider: watch::Sender<bool>,
     provider_ended: watch::Receiver<bool>,
@@ -124,6 +134,8 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         provider: provider.view(),
         metrics: Arc::clone(&metrics),
     });
+    let queue = queue(config)?;
+    let signer = gateway::signer(&config.queue)?;
     let (waker, waking) = Waker::new();
     let scaler = Scaler::new(
         Arc::clone(&provider),
@@ -138,6 +150,8 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         waker,
         scaler,
         counts,
+        queue,
+        signer,
         credentials,
         sources,
         loaded,
@@ -149,6 +163,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         provider: Box::pin(run_provider(Arc::clone(&gateway), stop, ended)),
         counts: Box::pin(keep_counts(Arc::clone(&gateway))),
         scale: Box::pin(scale(Arc::clone(&gateway), waking)),
+        queue: Box::pin(work(Arc::clone(&gateway))),
         watcher: followed.map(|(file, text)| {
             let changes = config::watch::watch(file, Some(text));
             Box::pin(follow_file(Arc::clone(&gateway), changes)) as Task
@@ -177,6 +192,15 @@ fn provider(
     }
 }
 
+fn queue(config: &Config) -> Result<Arc<dyn Queue>, StartError> {
+    match &config.queue.kind {
+        QueueKind::Embedded => Embedded::open(&config.state_dir, &config.queue)
+            .map(|queue| queue as Arc<dyn Queue>)
+            .map_err(StartError::Queue),
+        QueueKind::Jetstream(_) => Err(StartError::Queue(io::Error::other("not yet"))),
+    }
+}
+
 async fn run_provider(
     gateway: Arc<Gateway>,
     mut stop: watch::Receiver<bool>,
@@ -199,6 +223,11 @@ async fn scale(gateway: Arc<Gateway>, waking: Waking) {
     let scaler = &gateway.scaler;
     let autoscaler = Autoscaler::new(Arc::clone(scaler));
     tokio::join!(waking.run(Arc::clone(scaler)), autoscaler.run());
+}
+
+async fn work(gateway: Arc<Gateway>) {
+    let worker = Worker::new(Arc::clone(&gateway));
+    tokio::join!(gateway.queue.run(), worker.run());
 }
 
 async fn follow_file(gateway: Arc<Gateway>, mut changes: config::watch::Changes) {
@@ -298,6 +327,7 @@ fn serve(
     server.add_service(Background::new("provider", threads, tasks.provider));
     server.add_service(Background::new("counts", 1, tasks.counts));
     server.add_service(Background::new("scale", 1, tasks.scale));
+    server.add_service(Background::new("queue", threads, tasks.queue));
     if let Some(watcher) = tasks.watcher {
         server.add_service(Background::new("config", 1, watcher));
     }

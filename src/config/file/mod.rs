@@ -401,7 +401,7 @@ pub struct FunctionScale {
     /// `max`; 0 adds nothing. Label `com.openfaas.scale.factor`. Default: 20.
     pub factor: Option<Scalar<u64>>,
     /// What its load is measured by: `rps` calls per second, `capacity` calls that would be in flight
-    /// if none had to wait, `queue` calls in line. Label `com.openfaas.scale.type`. Default:
+    /// if none had to wait, `queue` calls in line or queued. Label `com.openfaas.scale.type`. Default:
     /// none, the rule of `factor`.
     #[serde(rename = "type")]
     pub measure: Option<Scalar<Measure>>,

@@ -1,6 +1,8 @@
 //! What Prometheus sees: names, labels and buckets of wire.md section 4, and the handles the hot
 //! path holds so that it never looks a label up.
 
+mod queue;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -10,6 +12,8 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+pub use queue::{Jobs, QueueMetrics};
 
 use crate::function::{Measure, Scaling, Target};
 
@@ -63,6 +67,8 @@ pub struct Metrics {
     /// Whether Prometheus answered when last asked for other gateways' calls.
     pub prometheus_up: IntGauge,
     instance: IntGaugeVec,
+    /// Asynchronous calls.
+    pub queue: QueueMetrics,
     // Calls that have ended, by function, the functions that are gone included. Held to find a
     // function's count once, never while counting.
     ended: Mutex<HashMap<String, Arc<AtomicU64>>>,
@@ -227,6 +233,7 @@ impl Metrics {
                     &["id"],
                 )?,
             )?,
+            queue: QueueMetrics::new(r)?,
             ended: Mutex::default(),
             registry,
         };
@@ -297,6 +304,7 @@ impl Metrics {
     /// Takes the gauges of a function away that is no longer there. Its counters stay, as a
     /// counter that vanishes and returns looks like a reset.
     pub fn forget(&self, label: &str) {
+        self.queue.forget(label);
         for gauge in [
             &self.service_count,
             &self.service_ready,

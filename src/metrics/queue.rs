@@ -1,0 +1,184 @@
+//! Metrics of asynchronous calls (users.md section 8.1). What waits and runs is measured twice a second;
+//! the rest is counted when it happens, which is far from the hot path.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::{counters, register};
+
+/// See the module.
+pub struct QueueMetrics {
+    submitted: IntCounterVec,
+    processed: IntCounterVec,
+    retries: IntCounterVec,
+    dead: IntCounterVec,
+    callbacks: IntCounterVec,
+    pending: IntGaugeVec,
+    inflight: IntGaugeVec,
+    jobs: IntGaugeVec,
+    age: IntGaugeVec,
+    /// Whether the queue takes calls.
+    pub up: IntGauge,
+    // Functions whose gauges are shown.
+    shown: Mutex<HashSet<String>>,
+}
+
+/// What waits and runs of one function.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Jobs {
+    /// Wait for their first try.
+    pub queued: usize,
+    /// Wait for another try.
+    pub retrying: usize,
+    /// Run.
+    pub running: usize,
+    /// Have a callback that has not arrived.
+    pub callbacks: usize,
+    /// Seconds since the oldest was submitted.
+    pub age: u64,
+}
+
+impl QueueMetrics {
+    /// Registers them.
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let r = registry;
+        let of_queue = &["queue_name", "function_name"];
+        let gauges = |name: &str, help: &str, labels: &[&str]| {
+            register(r, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
+        Ok(Self {
+            submitted: counters(
+                r,
+                "queue_worker_messages_submitted_total",
+                "Asynchronous calls that were accepted.",
+                of_queue,
+            )?,
+            processed: counters(
+                r,
+                "queue_worker_messages_processed_total",
+                "Tries of asynchronous calls that have ended.",
+                of_queue,
+            )?,
+            pending: gauges(
+                "queue_worker_pending_messages",
+                "Asynchronous calls that wait.",
+                of_queue,
+            )?,
+            inflight: gauges(
+                "queue_worker_function_invocation_inflight",
+                "Asynchronous calls that run.",
+                of_queue,
+            )?,
+            retries: counters(
+                r,
+                "gateway_async_retries_total",
+                "Asynchronous calls that failed and are tried again.",
+                &["function_name"],
+            )?,
+            dead: counters(
+                r,
+                "gateway_dead_letters_total",
+                "Asynchronous calls that were tried in vain.",
+                &["function_name"],
+            )?,
+            callbacks: counters(
+                r,
+                "gateway_callback_total",
+                "Posts of results: delivered, retried or failed.",
+                &["result"],
+            )?,
+            jobs: gauges(
+                "gateway_async_jobs",
+                "Asynchronous calls by what they do.",
+                &["function_name", "state"],
+            )?,
+            age: gauges(
+                "gateway_async_age_seconds",
+                "Age of the oldest asynchronous call that has not ended.",
+                &["function_name"],
+            )?,
+            up: register(
+                r,
+                IntGauge::new("gateway_queue_up", "Whether the queue takes calls.")?,
+            )?,
+            shown: Mutex::default(),
+        })
+    }
+
+    /// A call was accepted.
+    pub fn submitted(&self, queue: &str, function: &str) {
+        self.submitted.with_label_values(&[queue, function]).inc();
+    }
+
+    /// A try has ended.
+    pub fn processed(&self, queue: &str, function: &str) {
+        self.processed.with_label_values(&[queue, function]).inc();
+    }
+
+    /// A call is tried again.
+    pub fn retried(&self, function: &str) {
+        self.retries.with_label_values(&[function]).inc();
+    }
+
+    /// A call was tried in vain.
+    pub fn dead(&self, function: &str) {
+        self.dead.with_label_values(&[function]).inc();
+    }
+
+    /// A callback was tried: `delivered`, `retried` or `failed`.
+    pub fn callback(&self, result: &str) {
+        self.callbacks.with_label_values(&[result]).inc();
+    }
+
+    /// Shows what waits and runs of all functions; those that are not named have nothing.
+    pub fn show(&self, queue: &str, jobs: &[(String, Jobs)]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let named: HashSet<&String> = jobs.iter().map(|(function, _)| function).collect();
+        for gone in shown.iter().filter(|function| !named.contains(function)) {
+            self.set(queue, gone, Jobs::default());
+        }
+        for (function, jobs) in jobs {
+            self.set(queue, function, *jobs);
+            if !shown.contains(function) {
+                shown.insert(function.clone());
+            }
+        }
+    }
+
+    fn set(&self, queue: &str, function: &str, jobs: Jobs) {
+        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let of_queue = [queue, function];
+        self.pending
+            .with_label_values(&of_queue)
+            .set(number(jobs.queued + jobs.retrying));
+        self.inflight
+            .with_label_values(&of_queue)
+            .set(number(jobs.running));
+        for (state, count) in [
+            ("queued", jobs.queued),
+            ("retrying", jobs.retrying),
+            ("running", jobs.running),
+            ("callback", jobs.callbacks),
+        ] {
+            self.jobs
+                .with_label_values(&[function, state])
+                .set(number(count));
+        }
+        let age = i64::try_from(jobs.age).unwrap_or(i64::MAX);
+        self.age.with_label_values(&[function]).set(age);
+    }
+
+    /// Takes the gauges of a function away that is no longer there.
+    pub(super) fn forget(&self, function: &str) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.remove(function) {
+            // An error only says that the series was not there.
+            let _ = self.age.remove_label_values(&[function]);
+            for state in ["queued", "retrying", "running", "callback"] {
+                let _ = self.jobs.remove_label_values(&[function, state]);
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! One try of a queued call: a place behind the function's gate, and a request to its replica.
+
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::connector::{Connector, authority};
+use crate::duration::format_duration;
+use crate::error::Failure;
+use crate::functions::{Function, Lease, PathRule, Snapshot};
+use crate::gateway::Gateway;
+use crate::queue::{Invocation, Outcome};
+use crate::scale::{self, Wish};
+
+/// How long an unused connection to a function is kept: shorter than a function keeps it, as a call
+/// that meets a closed one is a failed try.
+const KEEP_IDLE: Duration = Duration::from_secs(5);
+
+/// Headers that concern one connection only (RFC 9110, section 7.6.1), and those that describe how a
+/// body was sent.
+pub const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Why no answer came from a function.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It has no place for the call.
+    #[error("{0}")]
+    Refused(String),
+    /// The connection failed.
+    #[error("function {function}: {source}")]
+    Broken {
+        /// Which.
+        function: String,
+        /// How.
+        source: hyper_util::client::legacy::Error,
+    },
+    /// Its answer broke off.
+    #[error("the answer of function {function} broke off: {source}")]
+    BrokeOff {
+        /// Which.
+        function: String,
+        /// How.
+        source: hyper::Error,
+    },
+    /// It cannot be sent.
+    #[error("the call is no HTTP request: {0}")]
+    Unsendable(#[from] http::Error),
+    /// It took longer than this.
+    #[error("it took longer than {} (queue.timeout)", format_duration(*.0))]
+    TimedOut(Duration),
+}
+
+/// Calls functions, and keeps connections to them.
+pub struct Caller {
+    client: Client<Connector, Full<Bytes>>,
+}
+
+impl Caller {
+    /// A caller without connections.
+    pub fn new() -> Self {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(KEEP_IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(Connector);
+        Self { client }
+    }
+
+    /// Makes one try. The caller bounds its time.
+    pub async fn call(
+        &self,
+        gateway: &Gateway,
+        snapshot: &Snapshot,
+        invocation: Invocation,
+        call_id: &str,
+    ) -> Result<Outcome, CallError> {
+        let key = invocation.function.to_string();
+        let refused = |failure: Failure| CallError::Refused(failure.message(&key));
+        let Some(function) = snapshot.function(&key) else {
+            return Err(refused(Failure::NoFunction));
+        };
+        let lease = match function.try_lease(None) {
+            Some(lease) => lease,
+            None => {
+                let wish = Wish {
+                    scale: &snapshot.config.scale,
+                    wakes: true,
+                    avoid: None,
+                };
+                let waiting = scale::acquire(&gateway.registry, &gateway.waker, function, &wish);
+                waiting.await.map_err(refused)?.lease
+            }
+        };
+        let request = request(function, &lease, invocation, call_id)?;
+        let counted = Counted::begin(function);
+        let most = snapshot.config.queue.results.max_body;
+        let answered = self.send(request, &key, most).await;
+        counted.end(
+            answered
+                .as_ref()
+                .map_or(502, |outcome| outcome.status.as_u16()),
+        );
+        if let Err(CallError::Broken { source, .. }) = &answered
+            && source.is_connect()
+        {
+            lease.replica().penalize();
+        }
+        answered
+    }
+
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        function: &str,
+        most: usize,
+    ) -> Result<Outcome, CallError> {
+        let response = self.client.request(request).await.map_err(|source| {
+            let function = function.to_owned();
+            CallError::Broken { function, source }
+        })?;
+        let (head, body) = response.into_parts();
+        let (body, truncated) = read(body, most).await.map_err(|source| {
+            let function = function.to_owned();
+            CallError::BrokeOff { function, source }
+        })?;
+        let mut headers = head.headers;
+        strip(&mut headers);
+        Ok(Outcome {
+            status: head.status,
+            headers,
+            body,
+            truncated,
+        })
+    }
+}
+
+/// A call in its function's numbers; one that is broken off counts as a 499, as it does for callers
+/// who go away.
+struct Counted<'a> {
+    function: &'a Function,
+    begun: Instant,
+    status: u16,
+}
+
+impl<'a> Counted<'a> {
+    fn begin(function: &'a Function) -> Self {
+        function.live.metrics.begin();
+        Self {
+            function,
+            begun: Instant::now(),
+            status: 499,
+        }
+    }
+
+    fn end(mut self, status: u16) {
+        self.status = status;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        let metrics = &self.function.live.metrics;
+        metrics.count(self.status, self.begun.elapsed().as_secs_f64());
+        metrics.end();
+    }
+}
+
+fn request(
+    function: &Function,
+    lease: &Lease,
+    invocation: Invocation,
+    call_id: &str,
+) -> Result<Request<Full<Bytes>>, http::Error> {
+    let replica = lease.replica();
+    let mut path = replica.base_path().to_owned();
+    if function.path == PathRule::Whole {
+        path.push_str("/function/");
+        path.push_str(&function.key);
+    }
+    path.push_str(&invocation.path);
+    if !path.starts_with('/') {
+        path.insert(0, '/');
+    }
+    if !invocation.query.is_empty() {
+        path.push('?');
+        path.push_str(&invocation.query);
+    }
+    let uri = Uri::builder()
+        .scheme("http")
+        .authority(authority(replica.address()))
+        .path_and_query(path)
+        .build()?;
+    let mut request = Request::new(Full::new(invocation.body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri;
+    let headers = request.headers_mut();
+    *headers = invocation.headers;
+    strip(headers);
+    headers.insert(header::HOST, replica.authority().clone());
+    if !headers.contains_key(&CALL_ID) {
+        headers.insert(CALL_ID, HeaderValue::from_str(call_id)?);
+    }
+    if !invocation.host.is_empty() && !headers.contains_key(&FORWARDED_HOST) {
+        headers.insert(FORWARDED_HOST, HeaderValue::from_str(&invocation.host)?);
+    }
+    Ok(request)
+}
+
+/// Takes out what concerned one connection.
+fn strip(headers: &mut HeaderMap) {
+    let named = headers.get_all(header::CONNECTION).iter();
+    let named: Vec<HeaderName> = named
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Reads a whole body, and keeps so much of it. Says whether there was more.
+async fn read(mut body: Incoming, most: usize) -> Result<(Bytes, bool), hyper::Error> {
+    let mut kept = BytesMut::new();
+    let mut more = false;
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            let room = (most - kept.len()).min(data.len());
+            kept.extend_from_slice(&data[..room]);
+            more |= room < data.len();
+        }
+    }
+    Ok((kept.freeze(), more))
+}

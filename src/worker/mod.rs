@@ -1,0 +1,225 @@
+//! Makes queued calls: takes them from the queue, calls their functions through the same gate as
+//! everybody else, decides what comes next, and posts results.
+//!
+//! ```text
+//! queue.take -> call  -> verdict -> queue.settle
+//!           `-> callback -------'
+//! ```
+
+mod call;
+pub mod callback;
+mod connector;
+mod depth;
+mod retry_after;
+mod verdict;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use self::call::Caller;
+use self::callback::{PostError, Posted, Poster};
+use self::verdict::{Verdict, after_call, after_post};
+use crate::functions::Snapshot;
+use crate::gateway::Gateway;
+use crate::queue::{
+    Invocation, Lane, Outcome, Record, Stage, Step, Ticket, Try, Work, in_millis, now,
+};
+
+/// Callbacks at once: they wait for others most of the time.
+const CALLBACKS: usize = 64;
+/// Time after which limits are looked at again: a reload or a new replica may have changed them.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// See the module.
+pub struct Worker {
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    poster: Poster,
+    calls: AtomicUsize,
+    callbacks: AtomicUsize,
+}
+
+impl Worker {
+    /// A worker for the queue of `gateway`.
+    pub fn new(gateway: Arc<Gateway>) -> Arc<Self> {
+        Arc::new(Self {
+            gateway,
+            caller: Caller::new(),
+            poster: Poster::default(),
+            calls: AtomicUsize::new(0),
+            callbacks: AtomicUsize::new(0),
+        })
+    }
+
+    /// Works until the gateway drains, and finishes then what it has begun. Whoever asks for the end
+    /// bounds that.
+    pub async fn run(self: Arc<Self>) {
+        tokio::join!(depth::watch(&self.gateway), self.work());
+    }
+
+    async fn work(self: &Arc<Self>) {
+        let mut steps = JoinSet::new();
+        loop {
+            let snapshot = self.gateway.registry.current();
+            let room = |lane: &Lane| self.room(&snapshot, lane);
+            tokio::select! {
+                work = self.gateway.queue.take(&room) => {
+                    let step = Arc::clone(self).step(work);
+                    steps.spawn(step);
+                }
+                Some(_) = steps.join_next() => {}
+                () = self.gateway.drain.begun() => break,
+                () = sleep(LOOK) => {}
+            }
+        }
+        while steps.join_next().await.is_some() {}
+    }
+
+    /// Steps of a lane that may run at once.
+    fn room(&self, snapshot: &Snapshot, lane: &Lane) -> usize {
+        let queue = &snapshot.config.queue;
+        let (running, limit) = match lane.stage {
+            Stage::Call => (&self.calls, queue.workers),
+            Stage::Callback => (&self.callbacks, CALLBACKS),
+        };
+        if queue.workers == 0 || running.load(Ordering::Relaxed) >= limit {
+            return 0;
+        }
+        if lane.stage == Stage::Callback {
+            return CALLBACKS;
+        }
+        // Who waited in line for a function would take a worker's place from the others.
+        let function = snapshot.function(&lane.function.to_string());
+        let room = function.and_then(|function| function.room());
+        queue.per_function.min(room.unwrap_or(usize::MAX)).max(1)
+    }
+
+    fn step(self: Arc<Self>, work: Work) -> impl Future<Output = ()> + Send {
+        let running = match work.step {
+            Step::Call(_) => &self.calls,
+            Step::Callback(_) => &self.callbacks,
+        };
+        // Counted before the next one is taken, and until this one has ended.
+        running.fetch_add(1, Ordering::Relaxed);
+        self.gateway.drain.enter();
+        async move {
+            let Work {
+                record,
+                step,
+                cancelled,
+                ticket,
+            } = work;
+            let stage = record.lane().stage;
+            // What is cancelled is broken off; the ticket goes with it.
+            let _ = cancelled
+                .run_until_cancelled(async {
+                    match step {
+                        Step::Call(invocation) => self.call(ticket, record, invocation).await,
+                        Step::Callback(outcome) => self.post(ticket, record, outcome).await,
+                    }
+                })
+                .await;
+            match stage {
+                Stage::Call => &self.calls,
+                Stage::Callback => &self.callbacks,
+            }
+            .fetch_sub(1, Ordering::Relaxed);
+            self.gateway.drain.leave();
+        }
+    }
+
+    async fn call(&self, ticket: Ticket, mut record: Record, invocation: Invocation) {
+        let snapshot = self.gateway.registry.current();
+        let queue = &snapshot.config.queue;
+        let key = record.function.to_string();
+        let retry = snapshot
+            .function(&key)
+            .map_or(queue.retry, |function| function.retry);
+        let (at, begun) = (now(), Instant::now());
+        let call_id = record.call_id().to_owned();
+        let called = self
+            .caller
+            .call(&self.gateway, &snapshot, invocation, &call_id);
+        let result = match timeout(queue.timeout, called).await {
+            Ok(result) => result,
+            Err(_) => Err(call::CallError::TimedOut(queue.timeout)),
+        };
+        let tried = Try {
+            at,
+            took: in_millis(begun.elapsed()),
+            status: result.as_ref().ok().map(|outcome| outcome.status.as_u16()),
+            error: result.as_ref().err().map(ToString::to_string),
+        };
+        let Verdict { then, outcome } = after_call(&record, &retry, result);
+        record.tried(tried, now(), then);
+        let metrics = &self.gateway.metrics.queue;
+        metrics.processed(self.gateway.queue.name(), &key);
+        match record.state {
+            crate::queue::State::Retrying => metrics.retried(&key),
+            crate::queue::State::Dead => {
+                metrics.dead(&key);
+                let (id, attempts) = (record.id.as_str(), record.attempts);
+                tracing::warn!(
+                    function = key,
+                    id,
+                    attempts,
+                    "a queued call was tried in vain"
+                );
+            }
+            _ => {}
+        }
+        self.settle(ticket, record, outcome).await;
+    }
+
+    async fn post(&self, ticket: Ticket, mut record: Record, outcome: Outcome) {
+        let snapshot = self.gateway.registry.current();
+        let queue = &snapshot.config.queue;
+        let signer = self.gateway.signer.load_full();
+        let (at, begun) = (now(), Instant::now());
+        let url = record
+            .callback
+            .as_ref()
+            .map(|callback| callback.url.parse());
+        let result = match url {
+            Some(Ok(url)) => {
+                self.poster
+                    .post(&queue.callbacks, signer.as_deref(), &url, &record, &outcome)
+                    .await
+            }
+            _ => Err(PostError::Host),
+        };
+        let tried = Try {
+            at,
+            took: in_millis(begun.elapsed()),
+            status: result
+                .as_ref()
+                .ok()
+                .map(|posted: &Posted| posted.status.as_u16()),
+            error: result.as_ref().err().map(ToString::to_string),
+        };
+        let (then, word) = after_post(&record, &queue.retry, &result);
+        if word == "failed" {
+            let (id, try_) = (record.id.as_str(), &tried);
+            tracing::warn!(
+                id,
+                status = try_.status,
+                error = try_.error,
+                "a callback was given up"
+            );
+        }
+        self.gateway.metrics.queue.callback(word);
+        record.called_back(tried, then);
+        self.settle(ticket, record, None).await;
+    }
+
+    async fn settle(&self, ticket: Ticket, record: Record, outcome: Option<Outcome>) {
+        let id = record.id.clone();
+        if let Err(error) = self.gateway.queue.settle(ticket, record, outcome).await {
+            tracing::error!(%id, %error, "what became of a queued call could not be kept; it may run again");
+        }
+    }
+}
