@@ -204,7 +204,11 @@ mod tests {
         assert_eq!(parse("/healthz"), Route::Health);
         assert_eq!(parse("/system/functions"), Route::System);
         assert_eq!(parse("/ui/"), Route::Ui);
-        assert_eq!(parse("/async-function/fig/x"), Route::AsyncFunction);
+        let (name, rest) = ("fig".into(), "/async-function/fig".len());
+        assert_eq!(
+            parse("/async-function/fig/x"),
+            Route::AsyncFunction { name, rest }
+        );
         for path in ["/ui", "/system", "/metrics", "/healthz/", "/functions"] {
             assert_eq!(parse(path), Route::Nowhere, "{path}");
         }

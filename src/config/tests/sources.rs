@@ -21,7 +21,7 @@ routes: [{ function: later }]
     assert_eq!(
         loaded.warnings,
         [
-            "g.yaml: accepted, but not active in this version: queue, ui.store",
+            "g.yaml: accepted, but not active in this version: ui.store",
             "g.yaml:5:22: `routes.0.function`: no function `later` is declared, calls fail until \
              it is deployed",
         ]

@@ -89,6 +89,7 @@ fn simulate(loads: &[f64], mut rule: Rule, scaling: Scaling) -> Vec<Second> {
             successes: done as u64,
             in_flight: (served * CALL).ceil() as u64,
             waiting: waiting as u64,
+            queued: 0,
         });
         let now = Duration::from_secs(second as u64);
         if let Some(replicas) = rule.decide(now, &window, current, scaling) {

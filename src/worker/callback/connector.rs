@@ -17,7 +17,6 @@ use super::PostError;
 use super::guard::Guard;
 use super::target::Target;
 use crate::config::Callbacks;
-use crate::duration::format_duration;
 
 /// Addresses of one name that are tried.
 const ADDRESSES: usize = 8;
@@ -50,7 +49,7 @@ impl Connector {
             why = match timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(TokioIo::new(stream)),
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("no answer within {}", format_duration(share)),
+                Err(_) => "no answer in time".to_owned(),
             };
         }
         Err(PostError::Unconnected {

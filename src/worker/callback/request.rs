@@ -50,6 +50,8 @@ pub fn request(
     *headers = end_to_end(&outcome.headers);
     describe(headers, record, outcome);
     set(headers, header::HOST, target.place());
+    // The client would leave it out of an empty post, which some receivers then refuse (411).
+    headers.insert(header::CONTENT_LENGTH, outcome.body.len().into());
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     headers.insert(header::USER_AGENT, USER_AGENT);
     if let Some(authorization) = &target.authorization {
