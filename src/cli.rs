@@ -30,6 +30,9 @@ pub enum Command {
     /// Serve functions, API and portal until SIGTERM; SIGHUP reads the configuration again.
     #[default]
     Run,
+    /// Only make queued calls, until SIGTERM: functions, API and portal are not served. Several workers
+    /// share a stream of NATS JetStream (`queue.kind: jetstream`).
+    Worker,
     /// Say whether the configuration is good (exit code 0) or what is wrong with it (1).
     Check,
     /// Print the JSON Schema of the configuration file, for editors.

@@ -7,7 +7,7 @@ use clap::Parser;
 use gateway::cli::{self, Cli, Command};
 use gateway::config::Sources;
 use gateway::provider::process::{launcher, reaper};
-use gateway::server;
+use gateway::server::{self, Role};
 use tracing_subscriber::EnvFilter;
 
 // Pingora's many small allocations cost less in it than in the system's (ARCHITECTURE.md).
@@ -22,7 +22,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let sources = cli.sources();
     match cli.command.unwrap_or_default() {
-        Command::Run => run(sources),
+        Command::Run => run(sources, Role::Gateway),
+        Command::Worker => run(sources, Role::Worker),
         Command::Check => cli::check(&sources),
         Command::Schema => cli::schema(),
         Command::Version => cli::version(),
@@ -30,11 +31,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(sources: Sources) -> ExitCode {
+fn run(sources: Sources, role: Role) -> ExitCode {
     let filter = EnvFilter::new(sources.environment.raw("RUST_LOG").unwrap_or(server::LOG));
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     log.with_writer(io::stderr).with_target(false).init();
-    match server::harden().and_then(|()| server::run(sources)) {
+    match server::harden().and_then(|()| server::run(sources, role)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gateway: {error}");

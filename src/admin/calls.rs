@@ -344,7 +344,7 @@ impl Try {
     fn of(tried: queue::Try) -> Self {
         Self {
             at: time(tried.at),
-            seconds: tried.took as f64 / 1e3,
+            seconds: tried.took as f64 / 1e6,
             status: tried.status,
             error: tried.error,
         }

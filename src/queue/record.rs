@@ -73,8 +73,8 @@ pub enum State {
 pub struct Try {
     /// When it began.
     pub at: Millis,
-    /// How long it took, in milliseconds.
-    pub took: Millis,
+    /// How long it took, in microseconds.
+    pub took: u64,
     /// The status that came back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,

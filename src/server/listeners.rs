@@ -2,14 +2,14 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use super::StartError;
+use super::{Role, StartError};
 use crate::config::Config;
 
 /// The listeners, bound: a port in use shows before anything runs, and port 0 is known by its
 /// number.
 pub struct Listeners {
-    /// Functions, and the API unless it has an address of its own.
-    pub proxy: Bound,
+    /// Functions, and the API unless it has an address of its own; `None`: neither is served.
+    pub proxy: Option<Bound>,
     /// `/metrics` and the probes.
     pub metrics: Bound,
     /// API and portal.
@@ -25,11 +25,15 @@ pub struct Bound {
 }
 
 impl Listeners {
-    /// Binds what the configuration names.
-    pub fn bind(config: &Config) -> Result<Self, StartError> {
-        let admin = config.admin.listen;
+    /// Binds what the configuration names, as far as it is served.
+    pub fn bind(config: &Config, role: Role) -> Result<Self, StartError> {
+        let serves = role == Role::Gateway;
+        let admin = config.admin.listen.filter(|_| serves);
+        let proxy = serves.then_some(config.server.listen);
         Ok(Self {
-            proxy: Bound::bind(config.server.listen, "server.listen")?,
+            proxy: proxy
+                .map(|address| Bound::bind(address, "server.listen"))
+                .transpose()?,
             metrics: Bound::bind(config.server.metrics, "server.metrics")?,
             admin: admin
                 .map(|address| Bound::bind(address, "admin.listen"))
@@ -38,8 +42,9 @@ impl Listeners {
     }
 
     /// Where the API and the portal are.
-    pub fn api(&self) -> SocketAddr {
-        self.admin.as_ref().unwrap_or(&self.proxy).address
+    pub fn api(&self) -> Option<SocketAddr> {
+        let bound = self.admin.as_ref().or(self.proxy.as_ref());
+        bound.map(|bound| bound.address)
     }
 }
 

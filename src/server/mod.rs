@@ -48,6 +48,15 @@ const MAX_TRIES: usize = 8;
 pub const LOG: &str =
     "info,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
 
+/// What a process is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Everything.
+    Gateway,
+    /// To make queued calls, and nothing else.
+    Worker,
+}
+
 /// Why the gateway did not start. Each is one clear line.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -70,6 +79,9 @@ pub enum StartError {
     /// The secret of callbacks cannot be used.
     #[error(transparent)]
     Signer(#[from] SignerError),
+    /// A worker has no part in a queue that only its own gateway can reach.
+    #[error("a worker shares its queue with gateways: set `kind: jetstream` under `queue`")]
+    NothingToShare,
     /// The queue cannot work.
     #[error("cannot start the queue: {0}")]
     Queue(#[source] io::Error),
@@ -90,12 +102,15 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
-/// Runs the gateway until a signal ends it.
-pub fn run(sources: Sources) -> Result<(), StartError> {
+/// Runs the gateway, or a part of it, until a signal ends it.
+pub fn run(sources: Sources, role: Role) -> Result<(), StartError> {
     let signals = Signals::catch().map_err(StartError::Signals)?;
     let loaded = config::load(&sources)?;
     let config = loaded.config.clone();
-    let listeners = Listeners::bind(&config)?;
+    if role == Role::Worker && config.queue.kind == QueueKind::Embedded {
+        return Err(StartError::NothingToShare);
+    }
+    let listeners = Listeners::bind(&config, role)?;
     let (gateway, tasks) = build(sources, loaded)?;
     let (log, log_writer) = AccessLog::start(
         &config.access_log.output,
@@ -242,13 +257,13 @@ async fn follow_file(gateway: Arc<Gateway>, mut changes: config::watch::Changes)
 fn announce(gateway: &Gateway, listeners: &Listeners) {
     let snapshot = gateway.registry.current();
     let config = &snapshot.config;
-    let api = listeners.api();
-    let proxy = listeners.proxy.address;
     let line = |label: &str, value: &str| eprintln!("  {label:<8} {value}");
     eprintln!("gateway {}", admin::RELEASE);
-    line("API", &format!("http://{api}"));
-    if config.ui.enabled {
-        line("UI", &format!("http://{api}/ui/"));
+    if let Some(api) = listeners.api() {
+        line("API", &format!("http://{api}"));
+        if config.ui.enabled {
+            line("UI", &format!("http://{api}/ui/"));
+        }
     }
     let metrics = listeners.metrics.address;
     line("metrics", &format!("http://{metrics}/metrics"));
@@ -257,7 +272,12 @@ fn announce(gateway: &Gateway, listeners: &Listeners) {
         config::Provider::Remote(remote) => line("provider", &remote.url.to_string()),
     }
     line("state", &config.state_dir.display().to_string());
+    match &config.queue.kind {
+        QueueKind::Embedded => line("queue", "in the state directory"),
+        QueueKind::Jetstream(at) => line("queue", &format!("{} on JetStream", at.stream)),
+    }
     match gateway.credentials.load().as_ref() {
+        _ if listeners.api().is_none() => {}
         Some(_) if config.admin.auth_proxy_url.is_some() => {
             line("login", "checked by the service at admin.auth_proxy_url");
         }
@@ -273,8 +293,8 @@ fn announce(gateway: &Gateway, listeners: &Listeners) {
         "config",
         status.file.as_deref().unwrap_or("built-in defaults"),
     );
-    if let Some(name) = config.functions.keys().next() {
-        let name = name.name();
+    if let (Some(name), Some(proxy)) = (config.functions.keys().next(), &listeners.proxy) {
+        let (name, proxy) = (name.name(), proxy.address);
         line("try", &format!("curl -d hi http://{proxy}/function/{name}"));
     }
     for warning in &status.warnings {
@@ -307,12 +327,14 @@ fn serve(
         config.server.max_connections.into(),
     );
     let (stop_accepting, accepting) = watch::channel(false);
-    server.add_service(ProxyService {
-        bound: Some(listeners.proxy),
-        inner: ListeningService::new("proxy".to_owned(), guard),
-        stop: accepting,
-        threads,
-    });
+    if listeners.proxy.is_some() {
+        server.add_service(ProxyService {
+            bound: listeners.proxy,
+            inner: ListeningService::new("proxy".to_owned(), guard),
+            stop: accepting,
+            threads,
+        });
+    }
     let telemetry = admin::telemetry(Arc::clone(&gateway));
     server.add_service(Background::new(
         "metrics",

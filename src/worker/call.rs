@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
@@ -14,27 +14,13 @@ use crate::duration::format_duration;
 use crate::error::Failure;
 use crate::functions::{Function, Lease, PathRule, Snapshot};
 use crate::gateway::Gateway;
+use crate::hop_by_hop;
 use crate::queue::{Invocation, Outcome};
 use crate::scale::{self, Wish};
 
 /// How long an unused connection to a function is kept: shorter than a function keeps it, as a call
 /// that meets a closed one is a failed try.
 const KEEP_IDLE: Duration = Duration::from_secs(5);
-
-/// Headers that concern one connection only (RFC 9110, section 7.6.1), and those that describe how a
-/// body was sent.
-pub const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    header::PROXY_AUTHENTICATE,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-];
 
 const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -142,7 +128,7 @@ impl Caller {
             CallError::BrokeOff { function, source }
         })?;
         let mut headers = head.headers;
-        strip(&mut headers);
+        hop_by_hop::strip(&mut headers);
         Ok(Outcome {
             status: head.status,
             headers,
@@ -213,7 +199,7 @@ fn request(
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
     *headers = invocation.headers;
-    strip(headers);
+    hop_by_hop::strip(headers);
     headers.insert(header::HOST, replica.authority().clone());
     if !headers.contains_key(&CALL_ID) {
         headers.insert(CALL_ID, HeaderValue::from_str(call_id)?);
@@ -222,18 +208,6 @@ fn request(
         headers.insert(FORWARDED_HOST, HeaderValue::from_str(&invocation.host)?);
     }
     Ok(request)
-}
-
-/// Takes out what concerned one connection.
-fn strip(headers: &mut HeaderMap) {
-    let named = headers.get_all(header::CONNECTION).iter();
-    let named: Vec<HeaderName> = named
-        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named.iter().chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }
 
 /// Reads a whole body, and keeps so much of it. Says whether there was more.

@@ -25,9 +25,7 @@ use self::callback::{PostError, Posted, Poster};
 use self::verdict::{Verdict, after_call, after_post};
 use crate::functions::Snapshot;
 use crate::gateway::Gateway;
-use crate::queue::{
-    Invocation, Lane, Outcome, Record, Stage, Step, Ticket, Try, Work, in_millis, now,
-};
+use crate::queue::{Invocation, Lane, Outcome, Record, Stage, State, Step, Ticket, Try, Work, now};
 
 /// Callbacks at once: they wait for others most of the time.
 const CALLBACKS: usize = 64;
@@ -150,7 +148,7 @@ impl Worker {
         };
         let tried = Try {
             at,
-            took: in_millis(begun.elapsed()),
+            took: micros(begun.elapsed()),
             status: result.as_ref().ok().map(|outcome| outcome.status.as_u16()),
             error: result.as_ref().err().map(ToString::to_string),
         };
@@ -159,8 +157,8 @@ impl Worker {
         let metrics = &self.gateway.metrics.queue;
         metrics.processed(self.gateway.queue.name(), &key);
         match record.state {
-            crate::queue::State::Retrying => metrics.retried(&key),
-            crate::queue::State::Dead => {
+            State::Retrying => metrics.retried(&key),
+            State::Dead => {
                 metrics.dead(&key);
                 let (id, attempts) = (record.id.as_str(), record.attempts);
                 tracing::warn!(
@@ -194,7 +192,7 @@ impl Worker {
         };
         let tried = Try {
             at,
-            took: in_millis(begun.elapsed()),
+            took: micros(begun.elapsed()),
             status: result
                 .as_ref()
                 .ok()
@@ -222,4 +220,8 @@ impl Worker {
             tracing::error!(%id, %error, "what became of a queued call could not be kept; it may run again");
         }
     }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top; each line may use itself and what stands before it.
 const LAYERS: &[&[&str]] = &[
-    &["duration", "quantity", "durable"],
+    &["duration", "quantity", "durable", "hop_by_hop"],
     &["function"],
     &["error"],
     &["config"],

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 use http_body_util::Full;
 
 use super::target::Target;
+use crate::hop_by_hop;
 use crate::queue::{Outcome, Record};
 use crate::signature::Signer;
 
@@ -20,21 +21,6 @@ const TRUNCATED: HeaderName = HeaderName::from_static("x-function-truncated");
 const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("gateway/", env!("CARGO_PKG_VERSION")));
 
-/// What concerns one connection (RFC 9110, section 7.6.1), or would say of the request what was said
-/// of the response.
-const OF_ONE_CONNECTION: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::EXPECT,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
 /// The post of what a function answered. Its connection is used once.
 pub fn request(
     target: &Target,
@@ -47,7 +33,8 @@ pub fn request(
     *request.method_mut() = Method::POST;
     *request.uri_mut() = target.path();
     let headers = request.headers_mut();
-    *headers = end_to_end(&outcome.headers);
+    *headers = outcome.headers.clone();
+    hop_by_hop::strip(headers);
     describe(headers, record, outcome);
     set(headers, header::HOST, target.place());
     // The client would leave it out of an empty post, which some receivers then refuse (411).
@@ -66,7 +53,7 @@ pub fn request(
 /// Says which call it was and how it went. The function's own headers of these names never pass.
 fn describe(headers: &mut HeaderMap, record: &Record, outcome: &Outcome) {
     let took = record.tries.last().map_or(0, |tried| tried.took);
-    let seconds = format!("{}.{:03}000", took / 1000, took % 1000);
+    let seconds = format!("{}.{:06}", took / 1_000_000, took % 1_000_000);
     set(headers, STATUS, outcome.status.as_str());
     set(headers, CALL_ID, record.call_id());
     set(headers, DURATION, &seconds);
@@ -83,20 +70,4 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
         Ok(value) => headers.insert(name, value),
         Err(_) => headers.remove(name),
     };
-}
-
-/// The headers without those of one connection, named in `Connection` or not.
-fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    let mut kept = headers.clone();
-    for line in headers.get_all(header::CONNECTION) {
-        for token in line.as_bytes().split(|byte| *byte == b',') {
-            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) {
-                kept.remove(name);
-            }
-        }
-    }
-    for name in &OF_ONE_CONNECTION {
-        kept.remove(name);
-    }
-    kept
 }
