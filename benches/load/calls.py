@@ -1,10 +1,10 @@
 """Asynchronous calls, measured from outside; benches/load/run starts this.
 
-    queue.py accept KIND   calls accepted per second, each of them durable, from 64 posters
-    queue.py work KIND     calls made per second by the workers
-    queue.py kills KIND    the gateway is killed again and again while calls are posted
-    queue.py nats          the NATS server is killed again and again while calls are posted
-    queue.py restart       time until a gateway answers that was killed with many calls queued
+    calls.py accept KIND   calls accepted per second, each of them durable, from 64 posters
+    calls.py work KIND     calls made per second by the workers
+    calls.py kills KIND    the gateway is killed again and again while calls are posted
+    calls.py nats          the NATS server is killed again and again while calls are posted
+    calls.py restart       time until a gateway answers that was killed with many calls queued
 
 KIND is embedded or jetstream; --help tells the rest. Times are printed and never judged. A call that
 was accepted and not made ends the program with a sentence and exit code 1.
@@ -68,18 +68,17 @@ def accept(bench):
 
 
 def work(bench):
-    bench.start("workers: 64, per_function: 64")
-    print(f"calls made, {bench.kind}: 64 workers, an HTTP function")
-    bench.post("hello", seconds=1)
+    bench.start("workers: 1")
+    print(f"calls made, {bench.kind}: queued first, then 64 workers and an HTTP function")
     for _ in range(bench.rounds):
-        bench.settled("hello")
+        bench.configure("workers: 1")
         bench.post("hello")
-        before, begun = bench.processed("hello"), time.monotonic()
-        left = bench.pending("hello")
+        left, before, begun = bench.pending("hello"), bench.processed("hello"), time.monotonic()
+        bench.configure("workers: 64, per_function: 64")
         bench.settled("hello")
         seconds = time.monotonic() - begun
         made = bench.processed("hello") - before
-        report("", f"{made / seconds:.0f} per second, of {left:.0f} that were left after posting")
+        report("", f"{made / seconds:.0f} per second, of {left:.0f} that were queued")
 
 
 def kills(bench):
@@ -178,10 +177,17 @@ class Bench:
 
     def start(self, queue, counter=9):
         """Starts everything; `counter` is the port of what counts calls."""
+        self.counter = counter
         if self.kind == "jetstream":
             self.start_nats()
+        self.configure(queue)
+        self.start_again()
+
+    def configure(self, queue):
+        """Writes the configuration; a gateway that runs follows it."""
         jetstream = f"{{ url: nats://{LOOPBACK}:{self.nats_port} }}"
-        (self.folder / "gateway.yaml").write_text(
+        new = self.folder / "new.yaml"
+        new.write_text(
             f"""version: 1
 server: {{ listen: "{LOOPBACK}:{self.listen}", metrics: "{LOOPBACK}:{self.metrics}" }}
 admin: {{ basic_auth: {{ enabled: false }} }}
@@ -191,10 +197,10 @@ access_log: {{ format: "off" }}
 functions:
   later: {{ process: "sleep 3600" }}
   hello: {{ process: "{Path(self.programs.hello).resolve()}", mode: http }}
-  count: {{ upstream: "http://{LOOPBACK}:{counter}" }}
+  count: {{ upstream: "http://{LOOPBACK}:{self.counter}" }}
 """
         )
-        self.start_again()
+        new.rename(self.folder / "gateway.yaml")
 
     def start_again(self):
         self.launch()
@@ -244,11 +250,12 @@ functions:
         out = subprocess.run(
             [*command, "-s", script, url], capture_output=True, text=True, check=True
         ).stdout
-        find = lambda pattern: (re.search(pattern, out) or [None, "0"])[1]
-        return (
-            f"{float(find(r'Requests/sec: *([0-9.]+)')):.0f} per second, p50 {find(r'50% +(\S+)')}, "
-            f"p99 {find(r'99% +(\S+)')}, {find(r'Non-2xx.*: ([0-9]+)')} refused"
-        )
+        found = []
+        for pattern in (r"Requests/sec: *(\S+)", r"50% +(\S+)", r"99% +(\S+)", r"Non-2xx.*: (\S+)"):
+            match = re.search(pattern, out)
+            found.append(match[1] if match else "0")
+        rate, half, most, refused = found
+        return f"{float(rate):.0f} per second, p50 {half}, p99 {most}, {refused} refused"
 
     def metric(self, name, function):
         try:
@@ -356,7 +363,7 @@ def free_port():
 
 def require(condition, otherwise):
     if not condition:
-        sys.exit(f"benches/load/queue.py: {otherwise}")
+        sys.exit(f"benches/load/calls.py: {otherwise}")
 
 
 def report(label, text):
