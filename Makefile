@@ -67,7 +67,8 @@ tools: setup ## install cargo-deny into target/ if the machine has none
 # What the tests start themselves, each on a port of its own, and what checks files in conf/.
 test-tools:
 	@.ci/unpack $(TOOLS) prometheus=prometheus promtool=prometheus \
-		alertmanager,prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager
+		alertmanager,prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager \
+		nats-server=nats-server
 
 $(API_VENV): tests/api/requirements.txt
 	@.ci/need python3=python3+python3-venv

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
@@ -17,21 +18,22 @@ use super::process::{descendants, kill, signal};
 use super::{PATIENCE, Signal, eventually};
 
 /// A gateway that is about to be started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Setup {
-    dir: TempDir,
+    dir: Arc<TempDir>,
     file: Option<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     without_namespaces: bool,
     unprivileged: bool,
+    disk: Option<usize>,
 }
 
 /// A running gateway; its value's end is its own, by SIGKILL.
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
-    dir: TempDir,
+    setup: Setup,
     stdout: Captured,
     stderr: Captured,
     api: SocketAddr,
@@ -57,6 +59,12 @@ impl Setup {
         self
     }
 
+    /// Gives it a disk of so many megabytes for its state, in a mount namespace of its own.
+    pub fn disk(mut self, megabytes: usize) -> Self {
+        self.disk = Some(megabytes);
+        self
+    }
+
     /// Adds an argument.
     pub fn arg(mut self, argument: impl Into<String>) -> Self {
         self.arguments.push(argument.into());
@@ -77,12 +85,12 @@ impl Setup {
     /// Starts it and waits until it serves.
     #[track_caller]
     pub fn start(self) -> Gateway {
-        let (mut child, dir) = self.spawn();
+        let mut child = self.spawn();
         let stdout = Captured::of(child.stdout.take().expect("stdout is piped"));
         let stderr = Captured::of(child.stderr.take().expect("stderr is piped"));
         let mut gateway = Gateway {
             child,
-            dir,
+            setup: self,
             stdout,
             stderr,
             api: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -95,7 +103,7 @@ impl Setup {
     /// Runs it to its end, which must come by itself.
     #[track_caller]
     pub fn run(self) -> Exit {
-        let (mut child, _dir) = self.spawn();
+        let mut child = self.spawn();
         let stdout = Captured::of(child.stdout.take().expect("stdout is piped"));
         let stderr = Captured::of(child.stderr.take().expect("stderr is piped"));
         wait(&mut child, &stdout, &stderr)
@@ -113,6 +121,18 @@ impl Setup {
             command
                 .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
                 .arg(copy);
+            return command;
+        }
+        if let Some(megabytes) = self.disk {
+            let state = state(self.dir.path());
+            fs::create_dir(&state).unwrap();
+            let mut command = Command::new("unshare");
+            command
+                .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+                .arg("mount -t tmpfs -o \"size=$0m\" none \"$1\" && shift && exec \"$@\"")
+                .arg(megabytes.to_string())
+                .arg(state)
+                .arg(program);
             return command;
         }
         if !self.without_namespaces {
@@ -135,7 +155,7 @@ impl Setup {
         command
     }
 
-    fn spawn(self) -> (Child, TempDir) {
+    fn spawn(&self) -> Child {
         let mut command = self.command();
         command.args(&self.arguments);
         if let Some(yaml) = &self.file {
@@ -143,17 +163,16 @@ impl Setup {
             fs::write(&path, render(yaml, self.dir.path())).unwrap();
             command.arg("--config").arg(&path);
         }
-        let child = command
+        command
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .envs(self.environment)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("starting the gateway");
-        (child, self.dir)
+            .expect("starting the gateway")
     }
 }
 
@@ -170,12 +189,13 @@ impl Gateway {
     /// A gateway without a configuration file.
     pub fn bare() -> Setup {
         Setup {
-            dir: tempfile::tempdir().unwrap(),
+            dir: Arc::new(tempfile::tempdir().unwrap()),
             file: None,
             arguments: Vec::new(),
             environment: Vec::new(),
             without_namespaces: false,
             unprivileged: false,
+            disk: None,
         }
     }
 
@@ -274,12 +294,20 @@ impl Gateway {
 
     /// The folder of the test.
     pub fn dir(&self) -> &Path {
-        self.dir.path()
+        self.setup.dir()
     }
 
     /// Where its state is.
     pub fn state(&self) -> PathBuf {
-        self.dir().join("state")
+        let state = state(self.dir());
+        match self.setup.disk {
+            None => state,
+            // As it sees it itself.
+            Some(_) => {
+                let root = PathBuf::from(format!("/proc/{}/root", self.pid()));
+                root.join(state.strip_prefix("/").unwrap())
+            }
+        }
     }
 
     /// Rewrites the configuration file in place.
@@ -343,6 +371,23 @@ impl Gateway {
         wait(&mut self.child, &self.stdout, &self.stderr)
     }
 
+    /// Kills it.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again in its folder, with the configuration as it is now; ports are others.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        let mut setup = self.setup.clone();
+        if setup.file.take().is_some() {
+            let config = config_path(self.dir()).display().to_string();
+            setup = setup.arg("--config").arg(config);
+        }
+        *self = setup.start();
+    }
+
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
@@ -399,12 +444,16 @@ impl Drop for Gateway {
     }
 }
 
+fn state(dir: &Path) -> PathBuf {
+    dir.join("state")
+}
+
 fn config_path(dir: &Path) -> PathBuf {
     dir.join("gateway.yaml")
 }
 
 fn render(yaml: &str, dir: &Path) -> String {
-    let state = dir.join("state");
+    let state = state(dir);
     let mut text = String::new();
     let mut add_unless_there = |key: &str, line: String| {
         if !yaml.lines().any(|line| line.starts_with(key)) {

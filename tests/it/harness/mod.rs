@@ -1,15 +1,18 @@
 //! What every test needs: a gateway, a client, something behind the gateway, and patience.
 
 mod alertmanager;
+mod calls;
 mod client;
 mod functions;
 mod gateway;
 mod h2;
 mod metrics;
+mod nats;
 mod output;
 mod process;
 mod prometheus;
 mod provider;
+mod queue;
 mod served;
 mod tests;
 mod tool;
@@ -26,10 +29,13 @@ pub use functions::under_load;
 pub use gateway::Gateway;
 pub use h2::H2Connection;
 pub use metrics::Metrics;
+pub use nats::Nats;
 pub use output::Exit;
 pub use process::{alive, descendants, kill};
 pub use prometheus::Prometheus;
 pub use provider::Provider;
+pub(crate) use queue::on_each_queue;
+pub use queue::{Kind, Queued};
 pub use served::{command as served, saying};
 pub use tool::{shipped, tool};
 pub use upstream::{Recorded, Upstream, full_backlog, unused_port};

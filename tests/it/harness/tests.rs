@@ -9,7 +9,7 @@ use super::metrics::Metrics;
 use super::tool::{Server, adapted};
 use super::upstream::{Upstream, full_backlog, unused_port};
 use super::wire::{Framing, Wire};
-use super::{Connection, Provider, alive, descendants, eventually, kill, served};
+use super::{Connection, Nats, Provider, alive, descendants, eventually, kill, served};
 
 #[test]
 fn credentials_are_encoded_as_in_the_standard() {
@@ -179,4 +179,24 @@ fn a_server_that_does_not_start_says_why() {
         command.args(["-c", "echo why it cannot start >&2"]);
         command
     });
+}
+
+#[test]
+fn a_nats_server_comes_back_to_its_address() {
+    let mut nats = Nats::start();
+    let url = nats.url();
+    let address = url.strip_prefix("nats://").unwrap().parse().unwrap();
+    nats.kill();
+    assert!(Connection::try_open(address).is_err());
+    nats.restart();
+    assert_eq!(nats.url(), url);
+    let mut connection = Connection::open(address);
+    let mut greeting = || connection.wire.read_exact(4);
+    assert_eq!(greeting().unwrap(), b"INFO");
+    nats.pause();
+    // Whoever connects is greeted by the system, but not by the server.
+    let mut paused = Connection::open(address);
+    assert!(paused.wire.is_silent(Duration::from_millis(50)));
+    nats.resume();
+    assert_eq!(paused.wire.read_exact(4).unwrap(), b"INFO");
 }

@@ -7,9 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::client::try_request;
+use super::process::signal;
 use super::{PATIENCE, unused_port};
 
 /// Where `make test-tools` unpacks what the machine lacks.
@@ -59,29 +61,39 @@ pub fn adapted(path: &str, words: &[(&str, &str)]) -> String {
 fn find(names: &[&str]) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
-        .chain([shipped(UNPACKED).join("bin")])
+        .chain(["bin", "sbin"].map(|folder| shipped(UNPACKED).join(folder)))
         .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
         .find(|program| program.is_file())
         .unwrap_or_else(|| panic!("no {names:?}; `make test-tools` fetches it"))
 }
 
-/// A server that says at `/-/ready` whether it is; it ends with its value.
+/// A server of others; it ends with its value.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     dir: TempDir,
     address: SocketAddr,
+    ready: Ready,
 }
+
+/// Says whether the server at an address is ready.
+pub type Ready = fn(SocketAddr) -> bool;
 
 impl Server {
     /// Starts what `command` says, given a folder of its own and a free address, and waits until it
-    /// is ready.
+    /// says at `/-/ready` that it is.
     #[track_caller]
     pub fn start(command: impl Fn(&Path, SocketAddr) -> Command) -> Self {
+        Self::start_until(says_ready, command)
+    }
+
+    /// The same for one that shows in another way that it is ready.
+    #[track_caller]
+    pub fn start_until(ready: Ready, command: impl Fn(&Path, SocketAddr) -> Command) -> Self {
         // A port that was free may be taken a moment later; then there is another.
         let mut log = String::new();
         for _ in 0..5 {
-            let mut server = Self::spawn(&command);
+            let mut server = Self::new(ready, &command);
             if server.is_ready() {
                 return server;
             }
@@ -106,19 +118,26 @@ impl Server {
         self.child.wait().unwrap();
     }
 
-    fn spawn(command: impl Fn(&Path, SocketAddr) -> Command) -> Self {
+    /// Starts it again with its folder and address, after it was killed.
+    #[track_caller]
+    pub fn restart(&mut self, command: impl Fn(&Path, SocketAddr) -> Command) {
+        self.child = spawn(command(self.dir.path(), self.address), &self.dir);
+        assert!(self.is_ready(), "it ends at once:\n{}", self.log());
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, which: Signal) {
+        signal(self.child.id(), which);
+    }
+
+    fn new(ready: Ready, command: impl Fn(&Path, SocketAddr) -> Command) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], unused_port()));
-        let child = command(dir.path(), address)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(log_path(&dir)).unwrap())
-            .spawn()
-            .unwrap();
         Self {
-            child,
+            child: spawn(command(dir.path(), address), &dir),
             dir,
             address,
+            ready,
         }
     }
 
@@ -130,8 +149,7 @@ impl Server {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            let ready = try_request(self.address, "GET", "/-/ready", &[], b"");
-            if ready.is_ok_and(|answer| answer.status == 200) {
+            if (self.ready)(self.address) {
                 return true;
             }
             thread::sleep(Duration::from_millis(10));
@@ -148,6 +166,25 @@ impl Drop for Server {
             eprintln!("--- log of a server ---\n{}", self.log());
         }
     }
+}
+
+fn says_ready(address: SocketAddr) -> bool {
+    let answer = try_request(address, "GET", "/-/ready", &[], b"");
+    answer.is_ok_and(|answer| answer.status == 200)
+}
+
+fn spawn(mut command: Command, dir: &TempDir) -> Child {
+    let log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log_path(dir))
+        .unwrap();
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 fn log_path(dir: &TempDir) -> PathBuf {

@@ -1,0 +1,3 @@
+//! `/async-function/*`: calls that are kept and made later, whatever keeps them.
+
+mod accepted;
