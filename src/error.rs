@@ -144,6 +144,12 @@ impl Failure {
         }
     }
 
+    /// The method that the path takes instead (RFC 9110, section 15.5.6).
+    pub fn allow(&self) -> Option<&'static str> {
+        // Only the path of asynchronous calls is asked by its method here.
+        matches!(self, Self::MethodNotAllowed).then_some("POST")
+    }
+
     /// A sentence for people. `function` is the function's name, where there is one.
     pub fn message(&self, function: &str) -> String {
         let limit = self.limit().map_or_else(String::new, format_duration);

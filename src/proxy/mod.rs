@@ -767,6 +767,9 @@ async fn respond(session: &mut Session, call: &Call, failure: &Failure) -> Resul
     if let Some(seconds) = failure.retry_after() {
         response.insert_header(header::RETRY_AFTER, seconds)?;
     }
+    if let Some(method) = failure.allow() {
+        response.insert_header(header::ALLOW, method)?;
+    }
     if let Some(identity) = &call.identity {
         response.insert_header(CALL_ID, identity.id.clone())?;
         response.insert_header(START_TIME, identity.start_time.clone())?;
