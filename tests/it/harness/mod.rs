@@ -40,7 +40,7 @@ pub use served::{command as served, saying};
 pub use tool::{shipped, tool};
 pub use upstream::{Recorded, Upstream, full_backlog, unused_port};
 pub use valve::Valve;
-pub use wire::is_gone;
+pub use wire::{Framing, is_gone};
 
 pub use rustix::process::Signal;
 

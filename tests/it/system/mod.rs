@@ -5,6 +5,7 @@ mod alertmanager;
 mod auth;
 mod auth_proxy;
 mod browser;
+mod calls;
 mod config;
 mod counts;
 mod deploy;
