@@ -1,7 +1,7 @@
 //! Metrics of asynchronous calls (users.md section 8.1). What waits and runs is measured twice a second;
 //! the rest is counted when it happens, which is far from the hot path.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
@@ -21,8 +21,8 @@ pub struct QueueMetrics {
     age: IntGaugeVec,
     /// Whether the queue takes calls.
     pub up: IntGauge,
-    // Functions whose gauges are shown.
-    shown: Mutex<HashSet<String>>,
+    // Functions whose gauges are shown, and of which queue.
+    shown: Mutex<HashMap<String, String>>,
 }
 
 /// What waits and runs of one function.
@@ -136,13 +136,13 @@ impl QueueMetrics {
     pub fn show(&self, queue: &str, jobs: &[(String, Jobs)]) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let named: HashSet<&String> = jobs.iter().map(|(function, _)| function).collect();
-        for gone in shown.iter().filter(|function| !named.contains(function)) {
+        for gone in shown.keys().filter(|function| !named.contains(function)) {
             self.set(queue, gone, Jobs::default());
         }
         for (function, jobs) in jobs {
             self.set(queue, function, *jobs);
-            if !shown.contains(function) {
-                shown.insert(function.clone());
+            if !shown.contains_key(function) {
+                shown.insert(function.clone(), queue.to_owned());
             }
         }
     }
@@ -173,8 +173,11 @@ impl QueueMetrics {
     /// Takes the gauges of a function away that is no longer there.
     pub(super) fn forget(&self, function: &str) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.remove(function) {
+        if let Some(queue) = shown.remove(function) {
             // An error only says that the series was not there.
+            let of_queue = [queue.as_str(), function];
+            let _ = self.pending.remove_label_values(&of_queue);
+            let _ = self.inflight.remove_label_values(&of_queue);
             let _ = self.age.remove_label_values(&[function]);
             for state in ["queued", "retrying", "running", "callback"] {
                 let _ = self.jobs.remove_label_values(&[function, state]);

@@ -194,12 +194,15 @@ fn request(
         .authority(authority(replica.address()))
         .path_and_query(path)
         .build()?;
+    let length = invocation.body.len();
     let mut request = Request::new(Full::new(invocation.body));
     *request.method_mut() = Method::POST;
     *request.uri_mut() = uri;
     let headers = request.headers_mut();
     *headers = invocation.headers;
     hop_by_hop::strip(headers);
+    // Also of nothing: a post without a length is refused by some servers.
+    headers.insert(header::CONTENT_LENGTH, length.into());
     headers.insert(header::HOST, replica.authority().clone());
     if !headers.contains_key(&CALL_ID) {
         headers.insert(CALL_ID, HeaderValue::from_str(call_id)?);

@@ -65,7 +65,7 @@ fn a_chunked_body_arrives_whole(kind: Kind) {
     gateway.call_in(accepted.header("Location"), "succeeded");
     let request = upstream.last();
     assert_eq!(request.body, b"one two \0\r\n0\r\n");
-    assert_eq!(request.framing, Framing::Length(15));
+    assert_eq!(request.framing, Framing::Length(14));
 }
 
 fn headers_arrive_with_every_value(kind: Kind) {

@@ -50,12 +50,14 @@ impl Most {
     }
 }
 
-/// A function that takes a moment, and counts in each of these.
-fn counting(counters: Vec<Arc<Most>>) -> Upstream {
+/// A function that counts its calls, which wait at the valve and take a moment then.
+fn counting(counter: &Arc<Most>, valve: &Valve) -> Upstream {
+    let (counter, valve) = (Arc::clone(counter), valve.clone());
     Upstream::start(move |exchange| {
-        counters.iter().for_each(|counter| counter.come());
-        std::thread::sleep(Duration::from_millis(5));
-        counters.iter().for_each(|counter| counter.go());
+        counter.come();
+        valve.wait();
+        std::thread::sleep(Duration::from_millis(2));
+        counter.go();
         exchange.reply(200, &[], "");
     })
 }
@@ -85,14 +87,16 @@ fn a_flooded_function_does_not_keep_anothers_call_waiting(kind: Kind) {
 }
 
 fn no_more_calls_run_at_once_than_there_are_workers(kind: Kind) {
-    let all = Arc::new(Most::default());
-    let upstreams: Vec<_> = (0..4).map(|_| counting(vec![Arc::clone(&all)])).collect();
+    let (all, valve) = (Arc::default(), Valve::default());
+    let upstreams: Vec<_> = (0..4).map(|_| counting(&all, &valve)).collect();
     let names = ["a", "b", "c", "d"];
     let named: Vec<_> = names.into_iter().zip(&upstreams).collect();
     let gateway = kind.gateway("workers: 4, per_function: 3", &functions(&named));
     let locations: Vec<_> = (0..80)
         .map(|number| gateway.submit(names[number % 4], ""))
         .collect();
+    eventually("all workers have something to do", || valve.waiting() == 4);
+    valve.open_for(80);
     for location in locations {
         gateway.call_in(&location, "succeeded");
     }
@@ -100,33 +104,33 @@ fn no_more_calls_run_at_once_than_there_are_workers(kind: Kind) {
 }
 
 fn no_more_calls_of_one_function_run_at_once_than_its_share(kind: Kind) {
-    let counters: Vec<_> = (0..2).map(|_| Arc::new(Most::default())).collect();
-    let upstreams: Vec<_> = counters
-        .iter()
-        .map(|counter| counting(vec![Arc::clone(counter)]))
-        .collect();
+    let counters = [Arc::default(), Arc::default()];
+    let valve = Valve::default();
+    let upstreams = counters.each_ref().map(|counter| counting(counter, &valve));
     let named = [("a", &upstreams[0]), ("b", &upstreams[1])];
     let gateway = kind.gateway("workers: 8, per_function: 3", &functions(&named));
     let locations: Vec<_> = (0..80)
         .map(|number| gateway.submit(["a", "b"][number % 2], ""))
         .collect();
+    eventually("both have their share", || valve.waiting() == 6);
+    valve.open_for(80);
     for location in locations {
         gateway.call_in(&location, "succeeded");
     }
-    for counter in counters {
-        assert_eq!(counter.most(), 3);
-    }
+    assert_eq!(counters.each_ref().map(|counter| counter.most()), [3, 3]);
 }
 
 fn a_functions_own_limit_is_kept_and_costs_no_try(kind: Kind) {
-    let most = Arc::new(Most::default());
-    let upstream = counting(vec![Arc::clone(&most)]);
+    let (most, valve) = (Arc::default(), Valve::default());
+    let upstream = counting(&most, &valve);
     let functions = format!(
         "functions:\n  fig: {{ upstream: [\"{}\"], concurrency: 2 }}\n",
         upstream.url()
     );
     let gateway = kind.gateway("workers: 8, per_function: 8", &functions);
     let locations: Vec<_> = (0..40).map(|_| gateway.submit("fig", "")).collect();
+    eventually("its places are taken", || valve.waiting() == 2);
+    valve.open_for(40);
     for location in locations {
         let call = gateway.call_in(&location, "succeeded");
         assert_eq!(call["attempts"], 1);
