@@ -4,7 +4,7 @@
 //! A lock file tells the living from the dead: the kernel drops the lock with the process, however
 //! it ended, so a later gateway knows which directories nobody needs any more.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -35,16 +35,20 @@ impl RuntimeDir {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
         remove_stale(parent);
-        let path = parent.join(format!("{PREFIX}{:08x}", random() as u32));
-        let lock = make(&path).map_err(|error| {
-            let text = format!("creating runtime directory {}: {error}", path.display());
-            io::Error::new(error.kind(), text)
-        })?;
-        Ok(Self {
-            path,
-            numbers: AtomicU64::new(0),
-            _lock: lock,
-        })
+        loop {
+            let path = parent.join(format!("{PREFIX}{:08x}", random() as u32));
+            let made = make(&path).map_err(|error| {
+                let text = format!("creating runtime directory {}: {error}", path.display());
+                io::Error::new(error.kind(), text)
+            })?;
+            if let Some(lock) = made {
+                return Ok(Self {
+                    path,
+                    numbers: AtomicU64::new(0),
+                    _lock: lock,
+                });
+            }
+        }
     }
 
     /// Where it is.
@@ -101,11 +105,17 @@ pub(super) fn mark(path: &Path) -> Arc<str> {
         .into()
 }
 
-fn make(path: &Path) -> io::Result<File> {
+/// Makes a directory; `None` if another gateway took it for stale before it was locked.
+fn make(path: &Path) -> io::Result<Option<File>> {
     DirBuilder::new().mode(0o700).create(path)?;
-    let lock = File::create_new(path.join(LOCK))?;
-    lock.try_lock()?;
-    Ok(lock)
+    let file = path.join(LOCK);
+    let lock = File::create_new(&file)?;
+    match lock.try_lock() {
+        // Whoever removes it holds the lock until it is gone.
+        Ok(()) => Ok(file.exists().then_some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
 fn remove_stale(parent: &Path) {
@@ -115,20 +125,19 @@ fn remove_stale(parent: &Path) {
             .file_name()
             .as_encoded_bytes()
             .starts_with(PREFIX.as_bytes());
-        if ours && is_stale(&entry.path()) {
-            tracing::info!(path = %entry.path().display(), "removing what a dead gateway left");
-            let _ = fs::remove_dir_all(entry.path());
+        let path = entry.path();
+        if ours && let Some(_lock) = stale(&path) {
+            tracing::info!(path = %path.display(), "removing what a dead gateway left");
+            let _ = fs::remove_dir_all(path);
         }
     }
 }
 
-/// Stale is a directory with a lock file that we may open and that nobody holds. One without a
-/// lock file may just be in the making.
-fn is_stale(path: &Path) -> bool {
-    File::options()
-        .write(true)
-        .open(path.join(LOCK))
-        .is_ok_and(|lock| lock.try_lock().is_ok())
+/// Stale is a directory with a lock file that we may open and that nobody holds; then we do. One
+/// without a lock file may just be in the making.
+fn stale(path: &Path) -> Option<File> {
+    let lock = File::options().write(true).open(path.join(LOCK)).ok()?;
+    lock.try_lock().is_ok().then_some(lock)
 }
 
 #[cfg(test)]
@@ -137,6 +146,22 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn gateways_that_start_together_leave_each_other_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        std::thread::scope(|threads| {
+            for _ in 0..4 {
+                threads.spawn(|| {
+                    for _ in 0..200 {
+                        let dir = RuntimeDir::create(parent.path()).unwrap();
+                        assert!(dir.path().join(LOCK).exists());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
 
     #[test]
     fn it_is_private_and_goes_with_its_owner() {
