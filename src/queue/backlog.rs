@@ -182,15 +182,6 @@ impl Backlog {
         queued.is_some_and(|queued| queued.running.contains_key(&key))
     }
 
-    /// Calls in a lane that wait.
-    pub fn waiting(&self, lane: &Lane) -> usize {
-        let lanes = self.lanes();
-        lanes
-            .by_name
-            .get(lane)
-            .map_or(0, |queued| queued.waiting.len())
-    }
-
     /// Forgets everything that waits, and breaks off what runs.
     pub fn clear(&self) {
         let mut lanes = self.lanes();
@@ -236,11 +227,6 @@ impl Place {
     /// The call's number.
     pub fn key(&self) -> u64 {
         self.item.key
-    }
-
-    /// The call as it was taken.
-    pub fn item(&self) -> Item {
-        self.item
     }
 
     /// Where it was taken from.

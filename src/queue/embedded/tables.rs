@@ -72,7 +72,7 @@ pub struct Tables<'a> {
 /// What became of a submission.
 pub enum Submitted {
     /// It is the call of this number.
-    New(Accepted, Row),
+    New(Accepted, Box<Row>),
     /// It had been submitted before.
     Repeated(Accepted),
     /// Its key stands for another call.
@@ -127,7 +127,7 @@ impl<'a> Tables<'a> {
             call_id: submission.call_id.clone(),
             repeated: false,
         };
-        Ok(Submitted::New(accepted, row))
+        Ok(Submitted::New(accepted, Box::new(row)))
     }
 
     fn of_key(
@@ -165,7 +165,8 @@ impl<'a> Tables<'a> {
         }
     }
 
-    /// Notes what has become of a call that is open; does nothing for one that was cancelled.
+    /// Notes what has become of a call that is open. Says whether it was: one that was cancelled or
+    /// replayed meanwhile is left as it is.
     pub fn settle(
         &mut self,
         row: &mut Row,
@@ -174,7 +175,8 @@ impl<'a> Tables<'a> {
         keep: Keep,
     ) -> Result<bool, redb::Error> {
         let number = row.number;
-        if self.open.get(number)?.is_none() {
+        let known = read(&self.open, number)?;
+        if known.is_none_or(|known| known.record.replays != row.record.replays) {
             return Ok(false);
         }
         if let Some(outcome) = outcome {
@@ -237,12 +239,14 @@ impl<'a> Tables<'a> {
         let Some(number) = self.number(id)? else {
             return Ok(Err(ChangeError::NotFound));
         };
-        if let Some(row) = read(&self.open, number)? {
-            return Ok(Err(ChangeError::State(row.record.state)));
-        }
-        let mut row = match self.dead(number)? {
-            Ok(row) => row,
-            Err(error) => return Ok(Err(error)),
+        let mut row = match read(&self.open, number)? {
+            // Its callback is still under way.
+            Some(row) if row.record.state == State::Dead => row,
+            Some(row) => return Ok(Err(ChangeError::State(row.record.state))),
+            None => match self.dead(number)? {
+                Ok(row) => row,
+                Err(error) => return Ok(Err(error)),
+            },
         };
         row.record.replay();
         self.ended.remove(number)?;

@@ -274,6 +274,28 @@ async fn a_dead_letter_can_be_replayed_or_thrown_away() {
 }
 
 #[tokio::test]
+async fn a_dead_letter_can_be_replayed_while_its_callback_is_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(&dir);
+    let mut submission = submission("f.n", "1");
+    submission.invocation.callback = Some(http::Uri::from_static("http://h/"));
+    let id = queue.submit(submission).await.unwrap().id;
+    let work = queue.take(MANY).await;
+    settle(&queue, work, Then::End(State::Dead)).await;
+    let callback = queue.take(MANY).await;
+    queue.replay(&id).await.unwrap();
+    assert!(callback.cancelled.is_cancelled());
+    // Whoever had finished it just then changes nothing any more.
+    let mut record = callback.record;
+    record.called_back(tried(), CallbackThen::End(CallbackState::Delivered));
+    queue.settle(callback.ticket, record, None).await.unwrap();
+    let work = queue.take(MANY).await;
+    assert_eq!((body(&work), work.record.replays), (&b"1"[..], 1));
+    settle(&queue, work, Then::End(State::Succeeded)).await;
+    assert_eq!(queue.depths()[0].callbacks, 1);
+}
+
+#[tokio::test]
 async fn a_full_queue_refuses_and_takes_again_when_one_has_ended() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(&dir);

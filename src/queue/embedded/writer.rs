@@ -90,12 +90,25 @@ pub struct Writer {
 
 /// What is to be done once a change is on the disk.
 enum Done {
-    Submitted(Option<Row>, Accepted, Reply<Result<Accepted, QueueError>>),
+    Submitted(
+        Option<Box<Row>>,
+        Accepted,
+        Reply<Result<Accepted, QueueError>>,
+    ),
     /// Unless it was cancelled meanwhile, which the flag says.
     Settled(Box<Settled>, bool, Reply<Result<(), QueueError>>),
     /// Where its next step was, if there was to be one.
-    Cancelled(Row, Option<Row>, Reply<Result<Record, ChangeError>>),
-    Replayed(Row, Reply<Result<Record, ChangeError>>),
+    Cancelled(
+        Box<Row>,
+        Option<Box<Row>>,
+        Reply<Result<Record, ChangeError>>,
+    ),
+    /// The same.
+    Replayed(
+        Box<Row>,
+        Option<Box<Row>>,
+        Reply<Result<Record, ChangeError>>,
+    ),
 }
 
 impl Writer {
@@ -372,14 +385,19 @@ impl Writer {
                 Change::Cancel(id, reply) => {
                     let before = tables.open(&id)?;
                     match tables.cancel(&id, now, keep)? {
-                        Ok(row) => done.push(Done::Cancelled(row, before, reply)),
+                        Ok(row) => {
+                            done.push(Done::Cancelled(Box::new(row), before.map(Box::new), reply))
+                        }
                         Err(error) => drop(reply.send(Err(error))),
                     }
                 }
-                Change::Replay(id, reply) => match tables.replay(&id)? {
-                    Ok(row) => done.push(Done::Replayed(row, reply)),
-                    Err(error) => drop(reply.send(Err(error))),
-                },
+                Change::Replay(id, reply) => {
+                    let before = tables.open(&id)?.map(Box::new);
+                    match tables.replay(&id)? {
+                        Ok(row) => done.push(Done::Replayed(Box::new(row), before, reply)),
+                        Err(error) => drop(reply.send(Err(error))),
+                    }
+                }
                 Change::Close(reply) => drop(reply.send(())),
             }
         }
@@ -422,8 +440,16 @@ impl Writer {
                 }
                 let _ = reply.send(Ok(row.record));
             }
-            Done::Replayed(row, reply) => {
-                open.fetch_add(1, Ordering::Relaxed);
+            Done::Replayed(row, before, reply) => {
+                match before {
+                    // A callback about its death.
+                    Some(before) => {
+                        backlog.cancel(&before.lane(), item(&before));
+                    }
+                    None => {
+                        open.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
                 backlog.push(row.lane(), item(&row));
                 let _ = reply.send(Ok(row.record));
             }
@@ -472,7 +498,7 @@ impl Done {
         match self {
             Self::Submitted(_, _, reply) => drop(reply.send(Err(error.clone()))),
             Self::Settled(_, _, reply) => drop(reply.send(Err(error.clone()))),
-            Self::Cancelled(_, _, reply) | Self::Replayed(_, reply) => {
+            Self::Cancelled(_, _, reply) | Self::Replayed(_, _, reply) => {
                 drop(reply.send(Err(error.clone().into())));
             }
         }
