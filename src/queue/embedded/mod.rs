@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use self::row::Row;
@@ -87,6 +87,7 @@ impl Embedded {
         let shared = Arc::new(Shared {
             database: ArcSwapOption::empty(),
             problem: ArcSwapOption::empty(),
+            changed: Notify::new(),
             backlog: Arc::default(),
             open: AtomicUsize::new(0),
             limits: ArcSwap::from_pointee(Limits::of(config)),
@@ -120,9 +121,8 @@ impl Embedded {
         &self,
         read: impl FnOnce(&Reading) -> Result<T, redb::Error> + Send + 'static,
     ) -> Result<T, QueueError> {
-        let Some(database) = self.shared.database.load_full() else {
-            return Err(self.unusable());
-        };
+        let opened = timeout(PATIENCE, self.shared.opened()).await;
+        let database = opened.unwrap_or_else(|_| Err(self.unusable()))?;
         let reading = move || read(&Reading::of(&database)?);
         tokio::task::spawn_blocking(reading)
             .await

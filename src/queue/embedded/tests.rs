@@ -357,6 +357,20 @@ async fn what_has_ended_is_forgotten_when_its_time_is_up() {
 }
 
 #[tokio::test]
+async fn who_asks_while_it_opens_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let wanted = Wanted {
+        limit: 1,
+        ..Wanted::default()
+    };
+    let queue = open(&dir);
+    assert_eq!(queue.list(&wanted).await, Ok(Vec::new()));
+    queue.close().await;
+    let closed = QueueError::Unavailable("it is closed".to_owned());
+    assert_eq!(queue.list(&wanted).await, Err(closed));
+}
+
+#[tokio::test]
 async fn a_file_that_is_none_is_a_clear_problem_and_no_accepted_call() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("queue")).unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use redb::Database;
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::Limits;
@@ -63,6 +63,8 @@ pub struct Shared {
     pub database: ArcSwapOption<Database>,
     /// Why it cannot.
     pub problem: ArcSwapOption<QueueError>,
+    /// Tells that one of them has changed.
+    pub changed: Notify,
     /// What waits and runs.
     pub backlog: Arc<Backlog>,
     /// Calls for which something is left to do.
@@ -109,6 +111,30 @@ enum Done {
         Option<Box<Row>>,
         Reply<Result<Record, ChangeError>>,
     ),
+}
+
+impl Shared {
+    /// Waits until the file can be used, or it is known why it cannot.
+    pub async fn opened(&self) -> Result<Arc<Database>, QueueError> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if let Some(database) = self.database.load_full() {
+                return Ok(database);
+            }
+            if let Some(problem) = self.problem.load_full() {
+                return Err(QueueError::clone(&problem));
+            }
+            changed.await;
+        }
+    }
+
+    fn end(&self, problem: QueueError) {
+        self.problem.store(Some(Arc::new(problem)));
+        self.database.store(None);
+        self.changed.notify_waiters();
+    }
 }
 
 impl Writer {
@@ -160,7 +186,8 @@ impl Writer {
             waiting = self.write(waiting);
             self.forget();
             if let Some(after) = after {
-                self.shared.database.store(None);
+                let closed = QueueError::Unavailable("it is closed".to_owned());
+                self.shared.end(closed);
                 for change in after {
                     if let Change::Close(reply) = change {
                         let _ = reply.send(());
@@ -204,6 +231,7 @@ impl Writer {
                 if self.shared.problem.swap(None).is_some() {
                     tracing::info!("the queue works again");
                 }
+                self.shared.changed.notify_waiters();
                 true
             }
             Err(error) => {
@@ -213,7 +241,7 @@ impl Writer {
                     let path = self.path.display();
                     tracing::error!("cannot use the queue in {path}: {error}; trying on");
                 }
-                self.shared.problem.store(Some(Arc::new(failure)));
+                self.shared.end(failure);
                 false
             }
         }
@@ -230,10 +258,12 @@ impl Writer {
             transaction.commit()?;
             self.doubtful = None;
         }
+        let database = Arc::new(database);
+        // Whoever takes what is loaded reads it there.
+        self.shared.database.store(Some(Arc::clone(&database)));
         if !self.loaded {
             self.load(&Reading::of(&database)?)?;
         }
-        self.shared.database.store(Some(Arc::new(database)));
         Ok(())
     }
 
@@ -476,8 +506,7 @@ impl Writer {
     /// What is on the disk may be different from what is known: the file is opened again.
     fn broken(&self, error: &QueueError) {
         tracing::error!(%error, "the queue cannot be written");
-        self.shared.problem.store(Some(Arc::new(error.clone())));
-        self.shared.database.store(None);
+        self.shared.end(error.clone());
     }
 }
 
