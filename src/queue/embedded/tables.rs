@@ -461,6 +461,10 @@ pub fn failure(error: &redb::Error) -> QueueError {
         redb::Error::Io(error) if matches!(error.kind(), StorageFull | QuotaExceeded) => {
             QueueError::NoSpace(error.to_string())
         }
+        // The writer met an error, and opens the file again.
+        redb::Error::PreviousIo | redb::Error::DatabaseClosed => {
+            QueueError::Unavailable(error.to_string())
+        }
         error => QueueError::Failed(error.to_string()),
     }
 }
