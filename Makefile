@@ -6,7 +6,7 @@ RELEASE := target/release
 # `make tools` installs here; a cargo-deny that is already on the machine is used instead.
 TOOLS := target/tools
 # Debian keeps nginx in /usr/sbin, which is not on everybody's path.
-export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/usr/bin:/usr/sbin
+export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/usr/bin:$(CURDIR)/$(TOOLS)/usr/sbin:/usr/sbin
 
 # What `make test-api` needs of Python.
 API_VENV := target/api-venv

@@ -15,7 +15,8 @@ mod call_id;
 mod codec;
 mod embedded;
 mod invocation;
-pub mod message;
+mod jetstream;
+mod message;
 mod outcome;
 mod record;
 pub mod retry;
@@ -30,6 +31,7 @@ pub use backlog::{Depth, Lane, Room, Stage};
 pub use call_id::CallId;
 pub use embedded::Embedded;
 pub use invocation::Invocation;
+pub use jetstream::Jetstream;
 pub use outcome::Outcome;
 pub use record::{Callback, CallbackState, CallbackThen, Record, State, Then, Try};
 

@@ -31,7 +31,7 @@ use crate::provider::process::{self, Options, ProcessProvider};
 use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
 use crate::proxy::guard::Guard;
-use crate::queue::{Embedded, Queue};
+use crate::queue::{Embedded, Jetstream, Queue};
 use crate::scale::{Autoscaler, Scaler, Waker, Waking};
 use crate::signature::SignerError;
 use crate::worker::Worker;
@@ -44,9 +44,9 @@ use signals::Signals;
 const MAX_TRIES: usize = 8;
 
 /// What goes to the log unless `RUST_LOG` says otherwise. Pingora logs every client that hangs up;
-/// what concerns the user we say ourselves.
+/// what concerns the user we say ourselves, as with NATS.
 pub const LOG: &str =
-    "info,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
+    "info,async_nats=error,pingora=error,pingora_core=error,pingora_proxy=error,pingora_pool=error";
 
 /// What a process is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +212,10 @@ fn queue(config: &Config) -> Result<Arc<dyn Queue>, StartError> {
         QueueKind::Embedded => Embedded::open(&config.state_dir, &config.queue)
             .map(|queue| queue as Arc<dyn Queue>)
             .map_err(StartError::Queue),
-        QueueKind::Jetstream(_) => Err(StartError::Queue(io::Error::other("not yet"))),
+        QueueKind::Jetstream(at) => {
+            let namespace = config.default_namespace();
+            Ok(Jetstream::new(at, &config.queue, namespace))
+        }
     }
 }
 

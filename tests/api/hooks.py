@@ -11,7 +11,8 @@ def some(value):
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
     if path_parameters and some(path_parameters):
-        path_parameters["name"] = "known"
+        for key in path_parameters:
+            path_parameters[key] = "known"
     return path_parameters
 
 
@@ -24,6 +25,8 @@ def map_query(context, query):
             query["name"] = "known"
         if "namespace" in query and some(query):
             query["namespace"] = "openfaas-fn"
+        if "function" in query and some(query):
+            query["function"] = "known"
     return query
 
 

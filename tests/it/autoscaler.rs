@@ -45,7 +45,7 @@ fn queued_calls_ask_for_replicas_by_the_rule_queue() {
     gateway.deploy("slow", json!({}));
     // The one worker is kept busy, so whoever is queued waits, and nobody calls.
     let body = json!({ "service": "slow", "image": "any", "envProcess": "sleep 600" });
-    let update = gateway.admin("PUT", "/system/functions", &body.to_string());
+    let update = gateway.admin("PUT", "/system/functions", body.to_string());
     update.assert_status(202);
     let slow = gateway.submit("slow", "");
     gateway.call_in(&slow, "running");

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use crate::harness::{Kind, Upstream, Valve, eventually};
 
 #[test]
-#[ignore = "the queue on JetStream is still to come"]
 fn without_its_server_calls_are_refused_and_others_go_on() {
     let upstream = Upstream::echo();
     let mut gateway = Kind::Jetstream.gateway("", &upstream.declared("fig"));
@@ -39,7 +38,6 @@ fn without_its_server_calls_are_refused_and_others_go_on() {
 }
 
 #[test]
-#[ignore = "the queue on JetStream is still to come"]
 fn calls_that_run_while_the_server_is_away_run_once() {
     let valve = Valve::default();
     let wait = valve.clone();
@@ -62,7 +60,6 @@ fn calls_that_run_while_the_server_is_away_run_once() {
 }
 
 #[test]
-#[ignore = "the queue on JetStream is still to come"]
 fn a_server_that_does_not_answer_is_waited_for_within_reason() {
     let upstream = Upstream::echo();
     let mut gateway = Kind::Jetstream.gateway("", &upstream.declared("fig"));
@@ -84,7 +81,6 @@ fn a_server_that_does_not_answer_is_waited_for_within_reason() {
 }
 
 #[test]
-#[ignore = "the queue on JetStream is still to come"]
 fn a_gateway_starts_without_its_server_and_finds_it_later() {
     let upstream = Upstream::echo();
     let mut gateway = Kind::Jetstream.gateway("", &upstream.declared("fig"));

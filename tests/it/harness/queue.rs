@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::{Gateway, Nats};
+use super::{Gateway, Nats, eventually};
 
 /// Kinds of queues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,9 @@ impl Kind {
     pub fn gateway(self, settings: &str, rest: &str) -> Queued {
         let nats = (self == Self::Jetstream).then(Nats::start);
         let gateway = Gateway::start(&yaml(nats.as_ref(), settings, rest));
+        eventually("the queue takes calls", || {
+            gateway.metric("gateway_queue_up", &[]) == Some(1.0)
+        });
         Queued { gateway, nats }
     }
 }
@@ -78,7 +81,6 @@ macro_rules! on_each_queue {
         }
         mod jetstream {
             $(#[test]
-            #[ignore = "the queue on JetStream is still to come"]
             fn $test() {
                 super::$test($crate::harness::Kind::Jetstream);
             })+

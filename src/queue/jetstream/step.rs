@@ -1,0 +1,411 @@
+//! How a step is taken, and what becomes of it.
+//!
+//! Whoever changes a call's record says which change of it was the last one that was known, so that
+//! of two who do it at once one learns of the other. A call ends when its result is written, which
+//! can be done once.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use super::super::backlog::{Cancelled, Place};
+use super::super::{
+    CallId, Millis, Outcome, QueueError, Record, Room, Stage, State, Step, Ticket, Work, message,
+    now,
+};
+use super::Jetstream;
+use super::counts::SentBack;
+use super::feeder::{PROGRESS, give_back, put_off};
+use super::held::{Call, Message, sequence_of};
+use super::link::{AGAIN, Nats};
+use super::table::Row;
+
+/// Wait up to which a step waits here and not on the server, in milliseconds.
+const SOON: Millis = 1000;
+/// Callbacks that are held at once; others wait on the server.
+const CALLBACKS: usize = 1024;
+/// Longest wait for a server that is away.
+const AWAY: Duration = Duration::from_secs(600);
+/// Wait before a step is made again of which could not be noted what became of it, in milliseconds.
+const UNSETTLED: Millis = 5000;
+/// Bytes of a stored outcome's message beside the record and the outcome.
+const HEADROOM: usize = 1024;
+/// Time between two looks at the messages that are held.
+const LOOK: Duration = Duration::from_millis(100);
+/// Time between two signs that they are worked on.
+const ALIVE: Duration = Duration::from_secs(3);
+/// Time after which others are told that a call runs.
+const SLOW: Duration = Duration::from_millis(200);
+
+impl Jetstream {
+    /// Waits for a step.
+    pub(super) async fn take_step(&self, room: Room<'_>) -> Work {
+        loop {
+            let (place, cancelled) = self.backlog.take(room).await;
+            if let Some(work) = self.begin(place, cancelled).await {
+                return work;
+            }
+        }
+    }
+
+    /// Notes what has become of a step. A server that is away is waited for: what has been made must not
+    /// be made again because of that.
+    pub(super) async fn settle_step(
+        &self,
+        ticket: Ticket,
+        record: Record,
+        outcome: Option<Outcome>,
+    ) -> Result<(), QueueError> {
+        let place = ticket.place;
+        let fitted = outcome.map(|outcome| self.fitted(&record, outcome));
+        let end = Instant::now() + AWAY;
+        loop {
+            // Handed out again meanwhile, it is acknowledged elsewhere.
+            let held = self.held.get(place.key());
+            let message = held.ok_or_else(|| QueueError::Failed("it was given back".to_owned()))?;
+            let known = || message.known.outcome.clone();
+            let outcome = fitted.clone().unwrap_or_else(known);
+            match self.note(&message, &record, &outcome).await {
+                Ok(goes_on) => {
+                    self.after(place, &message, &record, goes_on).await;
+                    return Ok(());
+                }
+                Err(QueueError::Unavailable(_)) if Instant::now() < end => sleep(AGAIN).await,
+                Err(error) => {
+                    // It is called again, but not for as long as nothing can be noted.
+                    self.wait_here(place, &message, now() + UNSETTLED);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Tells the server that what is held is worked on, and everybody of calls that take their time.
+    pub(super) async fn keep_alive(&self) {
+        let mut told = Instant::now();
+        loop {
+            sleep(LOOK).await;
+            let Ok(nats) = self.link.nats() else {
+                continue;
+            };
+            if told.elapsed() >= ALIVE {
+                told = Instant::now();
+                for reply in self.held.replies() {
+                    nats.say(reply, PROGRESS).await;
+                }
+            }
+            let slow = self.held.slow(SLOW).into_iter();
+            join_all(slow.map(|(message, record)| self.tell_running(nats, message, record))).await;
+        }
+    }
+
+    /// Gives everything back that is held.
+    pub(super) async fn give_all_back(&self) {
+        let held = self.held.clear();
+        if let Ok(nats) = self.link.nats() {
+            for message in held {
+                nats.say(message.reply, give_back()).await;
+            }
+        }
+    }
+
+    /// Begins a step; `None` if there is nothing to be done now.
+    async fn begin(&self, place: Place, cancelled: CancellationToken) -> Option<Work> {
+        let Some(message) = self.held.get(place.key()) else {
+            place.forget();
+            return None;
+        };
+        let (nats, row) = match self.row_of(&message.call).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::debug!(%error, "cannot begin a call");
+                self.wait_here(place, &message, now() + SOON);
+                return None;
+            }
+        };
+        let Some(row) = row else {
+            nats.say(message.reply.clone(), Bytes::from_static(b"+ACK"))
+                .await;
+            self.forget(place, &message);
+            return None;
+        };
+        let due = row.known.due();
+        if due > now() || row.known.lane() != *place.lane() {
+            self.wait(nats, place, &message, &row.known).await;
+            return None;
+        }
+        let step = match row.known.lane().stage {
+            Stage::Call => Step::Call(message.call.invocation.clone()),
+            // Nobody but us wrote it; what cannot be read is told as a call without an answer.
+            Stage::Callback => Step::Callback(read(&row.rest).unwrap_or_else(Outcome::unreached)),
+        };
+        self.held.begin(place.key(), &row);
+        Some(Work {
+            record: row.known,
+            step,
+            cancelled,
+            ticket: Ticket { place },
+        })
+    }
+
+    /// What is known of a call whose message came; `None` if nothing is left to be done for it.
+    pub(super) async fn row_of(
+        &self,
+        call: &Call,
+    ) -> Result<(&Nats, Option<Row<Record>>), QueueError> {
+        let nats = self.link.nats()?;
+        let id = call.id.as_str();
+        let mut row = match self.calls.get(nats, id).await? {
+            Some(row) => row,
+            None if self.results.get(nats, id).await?.is_some() => return Ok((nats, None)),
+            None => self.unknown(call),
+        };
+        let record = &mut row.known;
+        if call.replays > record.replays && record.state == State::Dead {
+            // Whoever replayed it has published its message, and not yet written that down.
+            record.replays = call.replays - 1;
+            record.replay();
+        }
+        if record.state == State::Running {
+            // Whoever ran it is gone.
+            record.state = waiting_state(record);
+        }
+        let is_old = call.replays < record.replays;
+        let row = (!is_old && !record.is_over()).then_some(row);
+        Ok((nats, row))
+    }
+
+    /// A call that was published by somebody else, or whose record got lost.
+    fn unknown(&self, call: &Call) -> Row<Record> {
+        let mut known = Record::of(
+            call.id.clone(),
+            call.call_id.clone(),
+            &call.invocation,
+            call.submitted,
+        );
+        known.replays = call.replays;
+        Row {
+            sequence: 0,
+            known,
+            rest: Bytes::new(),
+        }
+    }
+
+    /// Writes down what has become of a step. Returns whether the call goes on.
+    async fn note(
+        &self,
+        message: &Message,
+        record: &Record,
+        outcome: &Bytes,
+    ) -> Result<bool, QueueError> {
+        let nats = self.link.nats()?;
+        let is_dead = record.state == State::Dead;
+        if record.is_over() && !is_dead {
+            self.finish(nats, message, record, outcome).await?;
+            return Ok(false);
+        }
+        if is_dead {
+            self.keep_letter(nats, message).await?;
+        }
+        let rest = if record.state.is_final() {
+            outcome.clone()
+        } else {
+            Bytes::new()
+        };
+        let is_written = self.write(nats, record, &rest, message).await?;
+        let goes_on = is_written && !record.is_over();
+        if !goes_on {
+            nats.acknowledge(message.reply.clone()).await?;
+        }
+        Ok(goes_on)
+    }
+
+    /// Writes a call's result, and removes what is kept for it.
+    async fn finish(
+        &self,
+        nats: &Nats,
+        message: &Message,
+        record: &Record,
+        outcome: &Bytes,
+    ) -> Result<(), QueueError> {
+        let id = record.id.as_str();
+        let write = || self.results.put(nats, id, record, outcome.clone(), 0);
+        // If it has a result already it was cancelled, or somebody else ran it too.
+        let written = write().await.map_err(QueueError::from);
+        let is_full = matches!(written, Err(QueueError::NoSpace(_)));
+        if !is_full {
+            written?;
+        }
+        let (removed, acknowledged) = tokio::join!(
+            self.calls.remove(nats, id, message.known.sequence),
+            nats.acknowledge(message.reply.clone()),
+        );
+        removed.and(acknowledged)?;
+        if record.replays > 0 {
+            self.letters.remove(nats, id, 0).await?;
+        }
+        // What ends makes room, and may not run for ever because its result finds none.
+        if is_full && let Err(error) = write().await {
+            tracing::warn!(call = id, %error, "a result is lost");
+        }
+        Ok(())
+    }
+
+    /// Writes an open call's record over whatever stands there, unless the call has ended meanwhile.
+    async fn write(
+        &self,
+        nats: &Nats,
+        record: &Record,
+        rest: &Bytes,
+        message: &Message,
+    ) -> Result<bool, QueueError> {
+        let id = record.id.as_str();
+        let mut expected = message.known.sequence;
+        loop {
+            let written = self.calls.put(nats, id, record, rest.clone(), expected);
+            if written.await?.is_some() {
+                return Ok(true);
+            }
+            let there = self.calls.get(nats, id).await?;
+            if there.is_none() && self.results.get(nats, id).await?.is_some() {
+                return Ok(false);
+            }
+            let is_newer = |row: &Row<Record>| row.known.replays > record.replays;
+            if there.as_ref().is_some_and(is_newer) {
+                return Ok(false);
+            }
+            expected = there.map_or(0, |row| row.sequence);
+        }
+    }
+
+    /// Keeps a dead letter's message, so that it can be replayed.
+    async fn keep_letter(&self, nats: &Nats, message: &Message) -> Result<(), QueueError> {
+        let call = &message.call;
+        let content = Bytes::from(message::encode(&call.invocation));
+        // One that is there is the same.
+        let kept = self.letters.put(nats, call.id.as_str(), &(), content, 0);
+        kept.await.map(drop).map_err(QueueError::from)
+    }
+
+    async fn after(&self, place: Place, message: &Message, record: &Record, goes_on: bool) {
+        match self.link.nats() {
+            _ if !goes_on => self.forget(place, message),
+            Ok(nats) => self.wait(nats, place, message, record).await,
+            Err(_) => self.wait_here(place, message, record.due()),
+        }
+    }
+
+    /// Lets a call's next step wait: here if it is due soon, else on the server.
+    async fn wait(&self, nats: &Nats, place: Place, message: &Message, record: &Record) {
+        let is_callback = record.lane().stage == Stage::Callback;
+        let wait = match record.due().saturating_sub(now()) {
+            0..=SOON if is_callback && self.held.callbacks() >= CALLBACKS => SOON + 1,
+            wait => wait,
+        };
+        if wait <= SOON {
+            let (lane, due) = (record.lane(), record.due());
+            self.held.move_to(place.key(), &lane, due);
+            place.go_on(lane, due);
+            return;
+        }
+        let wait = Duration::from_millis(wait);
+        nats.say(message.reply.clone(), put_off(wait)).await;
+        let back = SentBack {
+            function: record.function.clone(),
+            due: record.due(),
+            sequence: sequence_of(&message.reply).unwrap_or(0),
+        };
+        self.counts.send_back(&record.id, back);
+        self.held.remove(place.key());
+        place.forget();
+    }
+
+    fn wait_here(&self, place: Place, message: &Message, due: Millis) {
+        self.held.move_to(place.key(), &message.lane, due);
+        place.go_on(message.lane.clone(), due);
+    }
+
+    /// Forgets a call that has ended.
+    fn forget(&self, place: Place, message: &Message) {
+        self.counts.subtract(&message.lane.function);
+        self.held.remove(place.key());
+        place.forget();
+    }
+
+    /// Breaks a call off if it runs here, and forgets it if it waits here.
+    pub(super) async fn break_off(&self, id: &CallId) {
+        let Some(message) = self.held.find(id) else {
+            self.take_back_message(id).await;
+            return;
+        };
+        match self.backlog.cancel(&message.lane, message.item) {
+            Cancelled::Waiting => {
+                self.held.remove(message.item.key);
+                self.counts.subtract(&message.lane.function);
+                if let Ok(nats) = self.link.nats() {
+                    nats.say(message.reply, Bytes::from_static(b"+ACK")).await;
+                }
+            }
+            // Its ticket comes back, and then it is seen that it has ended.
+            Cancelled::Running | Cancelled::Absent => {}
+        }
+    }
+
+    /// Removes the message of a call that waits on the server for its next step.
+    async fn take_back_message(&self, id: &CallId) {
+        let (Some(back), Ok(nats)) = (self.counts.take_back(id), self.link.nats()) else {
+            return;
+        };
+        match nats.remove(&self.streams.work, back.sequence).await {
+            Ok(_) => self.counts.subtract(&back.function),
+            // It is seen to have ended when it is handed out again.
+            Err(error) => tracing::debug!(%error, "the message of a cancelled call stays"),
+        }
+    }
+
+    async fn tell_running(&self, nats: &Nats, message: Message, record: Record) {
+        if !self.backlog.is_running(&message.lane, message.item.key) {
+            return;
+        }
+        let (id, sequence) = (record.id.as_str(), message.known.sequence);
+        let told = self.calls.put(nats, id, &record, Bytes::new(), sequence);
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "cannot tell that a call runs");
+        }
+    }
+
+    /// An outcome as it is stored, shortened to what the server takes.
+    fn fitted(&self, record: &Record, mut outcome: Outcome) -> Bytes {
+        let head = serde_json::to_vec(record).map_or(0, |text| text.len()) + HEADROOM;
+        let most = self.link.max_payload().saturating_sub(head);
+        let bytes = outcome.to_bytes();
+        let excess = bytes.len().saturating_sub(most);
+        if excess == 0 {
+            return bytes.into();
+        }
+        outcome.truncated = true;
+        let kept = outcome.body.len().saturating_sub(excess);
+        outcome.body.truncate(kept);
+        if outcome.body.is_empty() {
+            // Its headers alone may be longer than a server takes.
+            outcome.headers.clear();
+        }
+        outcome.to_bytes().into()
+    }
+}
+
+/// An outcome that was stored; `None` where there is none.
+pub(super) fn read(stored: &[u8]) -> Option<Outcome> {
+    Outcome::from_bytes(stored).ok()
+}
+
+/// How a call stands that does not run.
+pub(super) fn waiting_state(record: &Record) -> State {
+    match record.attempts {
+        0 => State::Queued,
+        _ => State::Retrying,
+    }
+}
