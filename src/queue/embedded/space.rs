@@ -10,7 +10,9 @@ use rustix::fs::statvfs;
 /// Bytes that stay free for everything but new calls, or a sixteenth of a small disk.
 const RESERVE: u64 = 64 << 20;
 const SMALL: u64 = 16;
-/// How long an answer is good for.
+/// Bytes that a call takes beside its body.
+const CALL: u64 = 16 << 10;
+/// How long a look is good for.
 const FRESH: Duration = Duration::from_millis(100);
 
 /// See the module.
@@ -18,7 +20,8 @@ const FRESH: Duration = Duration::from_millis(100);
 pub struct Space {
     folder: PathBuf,
     looked: Option<Instant>,
-    enough: bool,
+    /// Bytes beyond the reserve, less what was taken since the last look.
+    free: u64,
 }
 
 impl Space {
@@ -27,18 +30,25 @@ impl Space {
         Self {
             folder: folder.to_owned(),
             looked: None,
-            enough: true,
+            free: 0,
         }
     }
 
-    /// Whether there is enough for new calls.
-    pub fn is_enough(&mut self) -> io::Result<bool> {
+    /// Takes room for a new call whose body has so many bytes; says whether there is enough.
+    pub fn take(&mut self, body: usize) -> io::Result<bool> {
         if self.looked.is_none_or(|looked| looked.elapsed() >= FRESH) {
             let disk = statvfs(&self.folder)?;
             let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
-            self.enough = bytes(disk.f_bavail) >= RESERVE.min(bytes(disk.f_blocks) / SMALL);
+            let reserve = RESERVE.min(bytes(disk.f_blocks) / SMALL);
+            self.free = bytes(disk.f_bavail).saturating_sub(reserve);
             self.looked = Some(Instant::now());
         }
-        Ok(self.enough)
+        // Long values take pages of the next power of two.
+        let bytes = CALL + 2 * body as u64;
+        let enough = self.free >= bytes;
+        if enough {
+            self.free -= bytes;
+        }
+        Ok(enough)
     }
 }

@@ -86,6 +86,8 @@ pub struct Writer {
     doubtful: Option<u64>,
     /// When calls were looked for last that are to be forgotten; `None`: there were more.
     forgotten: Option<Instant>,
+    /// The problem that the log was told of, until it is over.
+    told: Option<QueueError>,
     /// Whether the backlog holds what the file does.
     loaded: bool,
 }
@@ -157,6 +159,7 @@ impl Writer {
             next: 1,
             doubtful: None,
             forgotten: None,
+            told: None,
             loaded: false,
         };
         let named = thread::Builder::new().name("queue".to_owned());
@@ -228,20 +231,12 @@ impl Writer {
     fn open(&mut self) -> bool {
         match self.try_open() {
             Ok(()) => {
-                if self.shared.problem.swap(None).is_some() {
-                    tracing::info!("the queue works again");
-                }
+                self.shared.problem.store(None);
                 self.shared.changed.notify_waiters();
                 true
             }
             Err(error) => {
-                let failure = tables::failure(&error);
-                let same = |known: &Arc<QueueError>| **known == failure;
-                if !self.shared.problem.load().as_ref().is_some_and(same) {
-                    let path = self.path.display();
-                    tracing::error!("cannot use the queue in {path}: {error}; trying on");
-                }
-                self.shared.end(failure);
+                self.broken(tables::failure(&error));
                 false
             }
         }
@@ -338,7 +333,7 @@ impl Writer {
                 Vec::new()
             }
             Err(error) => {
-                self.broken(&error);
+                self.broken(error.clone());
                 self.next = first;
                 self.doubtful = Some(self.doubtful.unwrap_or(first));
                 let mut again = Vec::new();
@@ -373,20 +368,21 @@ impl Writer {
             results: limits.keep,
             dead: limits.keep_dead,
         };
-        let room = self.space.is_enough().map_err(redb::Error::Io)?;
         let mut open = self.shared.open.load(Ordering::Relaxed);
         let transaction = database.begin_write()?;
         let mut tables = Tables::of(&transaction)?;
         for change in changes {
             match change {
-                Change::Submit(_, reply) if !room => {
-                    let why = "the disk is almost full".to_owned();
-                    let _ = reply.send(Err(QueueError::NoSpace(why)));
-                }
                 Change::Submit(_, reply) if open >= limits.max_calls => {
                     let _ = reply.send(Err(QueueError::Full(open)));
                 }
                 Change::Submit(submission, reply) => {
+                    let room = self.space.take(submission.invocation.body.len());
+                    if !room.map_err(redb::Error::Io)? {
+                        let why = "the disk is almost full".to_owned();
+                        let _ = reply.send(Err(QueueError::NoSpace(why)));
+                        continue;
+                    }
                     match tables.submit(self.next, &submission, now) {
                         Ok(Submitted::New(accepted, row)) => {
                             self.next += 1;
@@ -495,18 +491,28 @@ impl Writer {
             return;
         };
         match forget(&database) {
-            Ok(more) => self.forgotten = (!more).then(Instant::now),
+            Ok(more) => {
+                self.forgotten = (!more).then(Instant::now);
+                // Everything before this was written.
+                if self.told.take().is_some() {
+                    tracing::info!("the queue works again");
+                }
+            }
             Err(error) => {
-                self.broken(&tables::failure(&error));
+                self.broken(tables::failure(&error));
                 self.forgotten = Some(Instant::now());
             }
         }
     }
 
     /// What is on the disk may be different from what is known: the file is opened again.
-    fn broken(&self, error: &QueueError) {
-        tracing::error!(%error, "the queue cannot be written");
-        self.shared.end(error.clone());
+    fn broken(&mut self, error: QueueError) {
+        if self.told.as_ref() != Some(&error) {
+            let path = self.path.display();
+            tracing::error!(%error, "cannot use the queue in {path}; trying on");
+            self.told = Some(error.clone());
+        }
+        self.shared.end(error);
     }
 }
 
