@@ -74,7 +74,7 @@ fn calls_are_counted_from_their_submission_to_their_end(kind: Kind) {
 fn what_waits_and_runs_is_measured(kind: Kind) {
     let (upstream, valve) = held();
     let gateway = kind.gateway("workers: 2, per_function: 2", &upstream.declared("fig"));
-    assert_eq!(gateway.metric("gateway_queue_up", &[]), Some(1.0));
+    eventually_measured(&gateway, "gateway_queue_up", &[], 1.0);
     let failing = gateway.submit("fig/fail", "");
     gateway.call_in(&failing, "retrying");
     for _ in 0..5 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::{
-    Kind, Queued, Signal, Upstream, Valve, eventually, on_each_queue, try_request,
+    Kind, PATIENCE, Queued, Signal, Upstream, Valve, eventually, on_each_queue, try_request, within,
 };
 
 on_each_queue! {
@@ -136,7 +136,7 @@ fn calls_that_are_accepted_under_load_survive_a_kill(kind: Kind) {
     }
     assert!(accepted.len() >= 200, "{}", accepted.len());
     let mut missing = accepted;
-    eventually("every accepted call has run", || {
+    within(PATIENCE * 6, "every accepted call has run", || {
         let ran: std::collections::HashSet<_> = upstream
             .requests()
             .iter()

@@ -1,9 +1,15 @@
 //! What tests do with asynchronous calls: post them, ask about them, and wait for what becomes of
 //! them.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
-use super::{Gateway, PATIENCE, Response, within};
+use super::{Gateway, Response, within};
+
+/// Longest wait for a call. A server that shares calls among gateways takes half a minute until it
+/// believes that one of them is dead.
+const LONG: Duration = Duration::from_secs(60);
 
 impl Gateway {
     /// Posts a call for later, which has to be accepted. Returns where it is asked about.
@@ -61,7 +67,7 @@ impl Gateway {
         condition: impl Fn(&Value) -> bool,
     ) -> Value {
         let mut call = Value::Null;
-        within(PATIENCE * 2, &format!("{location} is {what}"), || {
+        within(LONG, &format!("{location} is {what}"), || {
             call = self.call(location);
             condition(&call)
         });

@@ -26,10 +26,9 @@ impl Kind {
     pub fn gateway(self, settings: &str, rest: &str) -> Queued {
         let nats = (self == Self::Jetstream).then(Nats::start);
         let gateway = Gateway::start(&yaml(nats.as_ref(), settings, rest));
-        eventually("the queue takes calls", || {
-            gateway.metric("gateway_queue_up", &[]) == Some(1.0)
-        });
-        Queued { gateway, nats }
+        let queued = Queued { gateway, nats };
+        queued.wait_until_open();
+        queued
     }
 }
 
@@ -41,10 +40,26 @@ impl Queued {
         self.gateway.edit_and_wait(&text);
     }
 
+    /// Starts the gateway again, after it has ended, and waits until it takes calls.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        self.gateway.restart();
+        self.wait_until_open();
+    }
+
     /// The NATS server that keeps the calls.
     #[track_caller]
     pub fn nats(&mut self) -> &mut Nats {
         self.nats.as_mut().expect("the queue is on JetStream")
+    }
+
+    /// Waits until calls are taken.
+    #[track_caller]
+    pub fn wait_until_open(&self) {
+        eventually("the queue is open", || {
+            let listed = self.admin("GET", "/system/async?limit=1", "");
+            listed.status == 200 && listed.json()["queue"]["problem"].is_null()
+        });
     }
 }
 
@@ -81,6 +96,7 @@ macro_rules! on_each_queue {
         }
         mod jetstream {
             $(#[test]
+            #[ignore = "the queue on JetStream is still to come"]
             fn $test() {
                 super::$test($crate::harness::Kind::Jetstream);
             })+
