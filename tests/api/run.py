@@ -23,8 +23,9 @@ CONFIG = """
 version: 1
 server: { listen: "127.0.0.1:0", metrics: "127.0.0.1:0" }
 provider: { state_dir: STATE, namespaces: [openfaas-fn, prod] }
-queue: { retry: { attempts: 1 } }
-functions: { declared: { process: cat }, fails: { process: "false" } }
+functions:
+  declared: { process: cat }
+  failing: { process: "false", retry: { attempts: 1 } }
 access_log: { format: off }
 """
 
@@ -62,11 +63,10 @@ def wait_for_address(log):
     sys.exit(f"the gateway does not start:\n{log.read_text()}")
 
 
-def send(api, password, method, path, body=None, headers=None):
+def send(api, password, method, path, body=None, headers=()):
     token = base64.b64encode(f"admin:{password}".encode()).decode()
     request = urllib.request.Request(api + path, method=method)
-    request.add_header("Authorization", f"Basic {token}")
-    for name, value in (headers or {}).items():
+    for name, value in [("Authorization", f"Basic {token}"), *headers]:
         request.add_header(name, value)
     if body is not None:
         request.data = json.dumps(body).encode()
@@ -90,8 +90,10 @@ def prepare(api, password):
     send(api, password, "POST", "/system/secrets", {"name": "known", "value": "hush"})
     function = {"service": "known", "image": "i", "envProcess": "cat", "secrets": ["known"]}
     send(api, password, "POST", "/system/functions", function)
-    # A dead letter: it can be shown, replayed and cancelled.
-    send(api, password, "POST", "/async-function/fails", {}, {"X-Call-Id": "known"})
+    # A dead letter, and a call that was made.
+    call = [("X-Call-Id", "known")]
+    send(api, password, "POST", "/async-function/failing", {}, call)
+    send(api, password, "POST", "/async-function/declared", {})
 
 
 def run(api, password, document):
