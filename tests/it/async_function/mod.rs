@@ -5,7 +5,7 @@ mod arrived;
 mod callback;
 mod disk;
 mod idempotency;
-mod jetstream;
+mod nats;
 mod observed;
 mod reload;
 mod restart;

@@ -94,6 +94,13 @@ macro_rules! on_each_queue {
                 super::$test($crate::harness::Kind::Embedded);
             })+
         }
+        $crate::harness::on_jetstream! { $($test),+ }
+    };
+}
+
+/// The same for what is so on JetStream only.
+macro_rules! on_jetstream {
+    ($($test:ident),+ $(,)?) => {
         mod jetstream {
             $(#[test]
             #[ignore = "the queue on JetStream is still to come"]
@@ -104,4 +111,4 @@ macro_rules! on_each_queue {
     };
 }
 
-pub(crate) use on_each_queue;
+pub(crate) use {on_each_queue, on_jetstream};

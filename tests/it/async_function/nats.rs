@@ -2,12 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Kind, Upstream, Valve, eventually};
+use crate::harness::{Kind, Upstream, Valve, eventually, on_jetstream};
 
-#[test]
-fn without_its_server_calls_are_refused_and_others_go_on() {
+on_jetstream! {
+    without_its_server_calls_are_refused_and_others_go_on,
+    calls_that_run_while_the_server_is_away_run_once,
+    a_server_that_does_not_answer_is_waited_for_within_reason,
+    a_gateway_starts_without_its_server_and_finds_it_later,
+}
+
+fn without_its_server_calls_are_refused_and_others_go_on(kind: Kind) {
     let upstream = Upstream::echo();
-    let mut gateway = Kind::Jetstream.gateway("", &upstream.declared("fig"));
+    let mut gateway = kind.gateway("", &upstream.declared("fig"));
     let before = gateway.submit("fig", "before");
     gateway.call_in(&before, "succeeded");
     gateway.nats().kill();
@@ -37,8 +43,7 @@ fn without_its_server_calls_are_refused_and_others_go_on() {
     );
 }
 
-#[test]
-fn calls_that_run_while_the_server_is_away_run_once() {
+fn calls_that_run_while_the_server_is_away_run_once(kind: Kind) {
     let valve = Valve::default();
     let wait = valve.clone();
     let upstream = Upstream::start(move |exchange| {
@@ -46,7 +51,7 @@ fn calls_that_run_while_the_server_is_away_run_once() {
         exchange.reply(200, &[], "");
     });
     let settings = "workers: 2, per_function: 2";
-    let mut gateway = Kind::Jetstream.gateway(settings, &upstream.declared("fig"));
+    let mut gateway = kind.gateway(settings, &upstream.declared("fig"));
     let locations: Vec<_> = (0..5).map(|_| gateway.submit("fig", "")).collect();
     eventually("two run", || valve.waiting() == 2);
     gateway.nats().kill();
@@ -60,10 +65,9 @@ fn calls_that_run_while_the_server_is_away_run_once() {
     assert_eq!(upstream.requests().len(), 5);
 }
 
-#[test]
-fn a_server_that_does_not_answer_is_waited_for_within_reason() {
+fn a_server_that_does_not_answer_is_waited_for_within_reason(kind: Kind) {
     let upstream = Upstream::echo();
-    let mut gateway = Kind::Jetstream.gateway("", &upstream.declared("fig"));
+    let mut gateway = kind.gateway("", &upstream.declared("fig"));
     gateway.call_in(&gateway.submit("fig", ""), "succeeded");
     gateway.nats().pause();
     let begun = Instant::now();
@@ -81,10 +85,9 @@ fn a_server_that_does_not_answer_is_waited_for_within_reason() {
     });
 }
 
-#[test]
-fn a_gateway_starts_without_its_server_and_finds_it_later() {
+fn a_gateway_starts_without_its_server_and_finds_it_later(kind: Kind) {
     let upstream = Upstream::echo();
-    let mut gateway = Kind::Jetstream.gateway("", &upstream.declared("fig"));
+    let mut gateway = kind.gateway("", &upstream.declared("fig"));
     let location = gateway.submit("fig", "kept");
     gateway.call_in(&location, "succeeded");
     gateway.nats().kill();
