@@ -71,6 +71,7 @@ impl Jetstream {
         }
         let is_dead = record.state == State::Dead;
         record.end(State::Cancelled, now());
+        record.expires = Some(now() + self.kept(State::Cancelled));
         let key = id.as_str();
         let ended = self.results.put(nats, key, &record, rest, 0).await;
         if ended.map_err(QueueError::from)?.is_none() {

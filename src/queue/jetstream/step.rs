@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::backlog::{Cancelled, Place};
 use super::super::{
-    CallId, Millis, Outcome, QueueError, Record, Room, Stage, State, Step, Ticket, Work, message,
-    now,
+    CallId, Millis, Outcome, QueueError, Record, Room, Stage, State, Step, Ticket, Work, in_millis,
+    message, now,
 };
 use super::Jetstream;
 use super::counts::SentBack;
@@ -203,6 +203,9 @@ impl Jetstream {
     ) -> Result<bool, QueueError> {
         let nats = self.link.nats()?;
         let is_dead = record.state == State::Dead;
+        let mut record = record.clone();
+        record.expires = record.is_over().then(|| now() + self.kept(record.state));
+        let record = &record;
         if record.is_over() && !is_dead {
             self.finish(nats, message, record, outcome).await?;
             return Ok(false);
@@ -221,6 +224,15 @@ impl Jetstream {
             nats.acknowledge(message.reply.clone()).await?;
         }
         Ok(goes_on)
+    }
+
+    /// How long a call is kept that has ended so.
+    pub(super) fn kept(&self, state: State) -> Millis {
+        let config = self.config.load();
+        in_millis(match state {
+            State::Dead => config.dead_letters,
+            _ => config.results.keep,
+        })
     }
 
     /// Writes a call's result, and removes what is kept for it.

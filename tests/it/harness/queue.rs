@@ -103,7 +103,6 @@ macro_rules! on_jetstream {
     ($($test:ident),+ $(,)?) => {
         mod jetstream {
             $(#[test]
-            #[ignore = "the queue on JetStream is still to come"]
             fn $test() {
                 super::$test($crate::harness::Kind::Jetstream);
             })+
