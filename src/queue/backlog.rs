@@ -133,7 +133,7 @@ impl Backlog {
     }
 
     /// Waits for a step that is due and has room.
-    pub async fn take(self: &Arc<Self>, room: Room<'_>) -> (Place, CancellationToken) {
+    pub async fn take(self: &Arc<Self>, room: Room<'_>) -> Place {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
@@ -142,14 +142,13 @@ impl Backlog {
                 Ok((lane, item, cancelled)) => {
                     // There may be room for another who takes.
                     self.changed.notify_one();
-                    let place = Place {
+                    return Place {
                         backlog: Arc::clone(self),
-                        cancelled: cancelled.clone(),
+                        cancelled,
                         back: Some((lane.clone(), item)),
                         lane,
                         item,
                     };
-                    return (place, cancelled);
                 }
                 Err(wait) => wait.min(LOOK),
             };
@@ -229,6 +228,11 @@ impl Place {
         self.item.key
     }
 
+    /// Cancelled when the call is.
+    pub fn cancelled(&self) -> CancellationToken {
+        self.cancelled.clone()
+    }
+
     /// Where it was taken from.
     pub fn lane(&self) -> &Lane {
         &self.lane
@@ -293,7 +297,8 @@ impl Lanes {
             if queued.running.len() >= room(lane) {
                 continue;
             }
-            if due > now {
+            // One that was never tried is due at once, whatever clock said when it was submitted.
+            if due > now && due != submitted {
                 soonest = soonest.min(due);
                 continue;
             }
@@ -382,7 +387,7 @@ mod tests {
         backlog.push(lane("small"), item(200));
         let mut order = Vec::new();
         for _ in 0..4 {
-            let (place, _) = backlog.take(&|_| 10).await;
+            let place = backlog.take(&|_| 10).await;
             order.push((place.lane().function.name().to_owned(), place.key()));
             place.forget();
         }
@@ -398,12 +403,12 @@ mod tests {
         backlog.push(lane("a"), item(2));
         backlog.push(lane("b"), item(3));
         let one = |_: &Lane| 1;
-        let (first, _) = backlog.take(&one).await;
-        let (second, _) = backlog.take(&one).await;
+        let first = backlog.take(&one).await;
+        let second = backlog.take(&one).await;
         assert_eq!((first.key(), second.key()), (1, 3));
         assert!(soon(backlog.take(&one)).await.is_none());
         drop(first);
-        let (again, _) = backlog.take(&one).await;
+        let again = backlog.take(&one).await;
         assert_eq!(again.key(), 1, "what was given back is the first again");
     }
 
@@ -411,13 +416,13 @@ mod tests {
     async fn what_is_due_later_waits() {
         let backlog = Arc::new(Backlog::default());
         backlog.push(lane("a"), item(1));
-        let (place, _) = backlog.take(&|_| 1).await;
+        let place = backlog.take(&|_| 1).await;
         let due = now() + 30;
         place.go_on(lane("a"), due);
         let depth = backlog.depths().remove(0);
         assert_eq!((depth.queued, depth.retrying, depth.running), (0, 1, 0));
         assert_eq!(depth.oldest, Some(1));
-        let (_place, _) = backlog.take(&|_| 1).await;
+        let _place = backlog.take(&|_| 1).await;
         assert!(now() >= due);
         assert_eq!(backlog.depths()[0].running, 1);
     }
@@ -430,7 +435,8 @@ mod tests {
         backlog.push(lane.clone(), item(2));
         assert_eq!(backlog.cancel(&lane, item(2)), Cancelled::Waiting);
         assert_eq!(backlog.cancel(&lane, item(2)), Cancelled::Absent);
-        let (place, cancelled) = backlog.take(&|_| 1).await;
+        let place = backlog.take(&|_| 1).await;
+        let cancelled = place.cancelled();
         assert_eq!(backlog.cancel(&lane, item(1)), Cancelled::Running);
         assert!(cancelled.is_cancelled());
         drop(place);
@@ -444,7 +450,7 @@ mod tests {
         let takers: Vec<_> = (0..8)
             .map(|_| {
                 let backlog = Arc::clone(&backlog);
-                tokio::spawn(async move { backlog.take(&|_| 8).await.0.key() })
+                tokio::spawn(async move { backlog.take(&|_| 8).await.key() })
             })
             .collect();
         tokio::task::yield_now().await;

@@ -61,7 +61,21 @@ pub trait Queue: Send + Sync {
 
     /// Waits for the next step of some call that is due, of those lanes that have room for one more.
     /// Lanes take turns. Whoever drops the future takes nothing.
-    async fn take(&self, room: Room<'_>) -> Work;
+    async fn take(&self, room: Room<'_>) -> Ticket;
+
+    /// Finds out what is to be done for a step that was taken; `None` where nothing is, or not now.
+    async fn begin(&self, ticket: Ticket) -> Option<Work>;
+
+    /// Both, until there is something to do.
+    #[cfg(test)]
+    async fn next(&self, room: Room<'_>) -> Work {
+        loop {
+            let ticket = self.take(room).await;
+            if let Some(work) = self.begin(ticket).await {
+                return work;
+            }
+        }
+    }
 
     /// Notes what has become of a step: the call has ended, or goes on at [`Record::next`]. `outcome`
     /// is what the function answered, if it did just now; it is kept.
@@ -135,8 +149,6 @@ pub struct Work {
     pub record: Record,
     /// What is to be done.
     pub step: Step,
-    /// Cancelled when the call is; the step is then broken off, and its ticket dropped.
-    pub cancelled: CancellationToken,
     /// What it is settled with.
     pub ticket: Ticket,
 }
@@ -154,6 +166,18 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Ticket {
     place: Place,
+}
+
+impl Ticket {
+    /// Where the step was taken from.
+    pub fn lane(&self) -> &Lane {
+        self.place.lane()
+    }
+
+    /// Cancelled when the call is; the step is then broken off, and the ticket dropped.
+    pub fn cancelled(&self) -> CancellationToken {
+        self.place.cancelled()
+    }
 }
 
 /// A call that was asked for.

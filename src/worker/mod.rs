@@ -23,12 +23,13 @@ use tokio::time::{Instant, sleep, timeout};
 use self::call::Caller;
 use self::callback::{PostError, Posted, Poster};
 use self::verdict::{Verdict, after_call, after_post};
-use crate::functions::Snapshot;
 use crate::gateway::Gateway;
-use crate::queue::{Invocation, Lane, Outcome, Record, Stage, State, Step, Ticket, Try, Work, now};
+use crate::queue::{Invocation, Lane, Outcome, Record, Stage, State, Step, Ticket, Try, now};
 
 /// Callbacks at once: they wait for others most of the time.
 const CALLBACKS: usize = 64;
+/// Callbacks of one function at once: its callers may name receivers that never answer.
+const CALLBACKS_PER_FUNCTION: usize = CALLBACKS / 4;
 /// Time after which limits are looked at again: a reload or a new replica may have changed them.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -62,12 +63,10 @@ impl Worker {
     async fn work(self: &Arc<Self>) {
         let mut steps = JoinSet::new();
         loop {
-            let snapshot = self.gateway.registry.current();
-            let room = |lane: &Lane| self.room(&snapshot, lane);
+            let room = |lane: &Lane| self.room(lane);
             tokio::select! {
-                work = self.gateway.queue.take(&room) => {
-                    let step = Arc::clone(self).step(work);
-                    steps.spawn(step);
+                ticket = self.gateway.queue.take(&room) => {
+                    steps.spawn(Arc::clone(self).step(ticket));
                 }
                 Some(_) = steps.join_next() => {}
                 () = self.gateway.drain.begun() => break,
@@ -78,7 +77,8 @@ impl Worker {
     }
 
     /// Steps of a lane that may run at once.
-    fn room(&self, snapshot: &Snapshot, lane: &Lane) -> usize {
+    fn room(&self, lane: &Lane) -> usize {
+        let snapshot = self.gateway.registry.current();
         let queue = &snapshot.config.queue;
         let (running, limit) = match lane.stage {
             Stage::Call => (&self.calls, queue.workers),
@@ -88,7 +88,7 @@ impl Worker {
             return 0;
         }
         if lane.stage == Stage::Callback {
-            return CALLBACKS;
+            return CALLBACKS_PER_FUNCTION;
         }
         // Who waited in line for a function would take a worker's place from the others.
         let function = snapshot.function(&lane.function.to_string());
@@ -96,37 +96,28 @@ impl Worker {
         queue.per_function.min(room.unwrap_or(usize::MAX)).max(1)
     }
 
-    fn step(self: Arc<Self>, work: Work) -> impl Future<Output = ()> + Send {
-        let running = match work.step {
-            Step::Call(_) => &self.calls,
-            Step::Callback(_) => &self.callbacks,
-        };
+    fn step(self: Arc<Self>, ticket: Ticket) -> impl Future<Output = ()> + Send {
         // Counted before the next one is taken, and until this one has ended.
-        running.fetch_add(1, Ordering::Relaxed);
-        self.gateway.drain.enter();
+        let running = match ticket.lane().stage {
+            Stage::Call => Running::new(&self, |worker| &worker.calls),
+            Stage::Callback => Running::new(&self, |worker| &worker.callbacks),
+        };
         async move {
-            let Work {
-                record,
-                step,
-                cancelled,
-                ticket,
-            } = work;
-            let stage = record.lane().stage;
+            let _running = running;
+            let cancelled = ticket.cancelled();
             // What is cancelled is broken off; the ticket goes with it.
             let _ = cancelled
                 .run_until_cancelled(async {
-                    match step {
+                    let Some(work) = self.gateway.queue.begin(ticket).await else {
+                        return;
+                    };
+                    let (ticket, record) = (work.ticket, work.record);
+                    match work.step {
                         Step::Call(invocation) => self.call(ticket, record, invocation).await,
                         Step::Callback(outcome) => self.post(ticket, record, outcome).await,
                     }
                 })
                 .await;
-            match stage {
-                Stage::Call => &self.calls,
-                Stage::Callback => &self.callbacks,
-            }
-            .fetch_sub(1, Ordering::Relaxed);
-            self.gateway.drain.leave();
         }
     }
 
@@ -224,4 +215,26 @@ impl Worker {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A step in the worker's count and in the drain's.
+struct Running {
+    worker: Arc<Worker>,
+    count: fn(&Worker) -> &AtomicUsize,
+}
+
+impl Running {
+    fn new(worker: &Arc<Worker>, count: fn(&Worker) -> &AtomicUsize) -> Self {
+        count(worker).fetch_add(1, Ordering::Relaxed);
+        worker.gateway.drain.enter();
+        let worker = Arc::clone(worker);
+        Self { worker, count }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        (self.count)(&self.worker).fetch_sub(1, Ordering::Relaxed);
+        self.worker.gateway.drain.leave();
+    }
 }

@@ -208,25 +208,28 @@ impl Queue for Embedded {
             .await?
     }
 
-    async fn take(&self, room: Room<'_>) -> Work {
-        loop {
-            let (place, cancelled) = self.shared.backlog.take(room).await;
-            match self.step(&place) {
-                Ok(Some((record, step))) => {
-                    return Work {
-                        record,
-                        step,
-                        cancelled,
-                        ticket: Ticket { place },
-                    };
-                }
-                // It was cancelled a moment ago.
-                Ok(None) => place.forget(),
-                Err(error) => {
-                    tracing::error!(%error, "cannot read a queued call; trying on");
-                    drop(place);
-                    sleep(UNREADABLE).await;
-                }
+    async fn take(&self, room: Room<'_>) -> Ticket {
+        let place = self.shared.backlog.take(room).await;
+        Ticket { place }
+    }
+
+    async fn begin(&self, ticket: Ticket) -> Option<Work> {
+        match self.step(&ticket.place) {
+            Ok(Some((record, step))) => Some(Work {
+                record,
+                step,
+                ticket,
+            }),
+            // It was cancelled a moment ago.
+            Ok(None) => {
+                ticket.place.forget();
+                None
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot read a queued call; trying on");
+                // It keeps its place meanwhile, and so nobody from trying others.
+                sleep(UNREADABLE).await;
+                None
             }
         }
     }

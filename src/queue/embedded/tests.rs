@@ -97,7 +97,7 @@ async fn settle(queue: &Embedded, work: Work, then: Then) -> Record {
 }
 
 async fn take_soon(queue: &Embedded) -> Option<Work> {
-    timeout(Duration::from_millis(50), queue.take(MANY))
+    timeout(Duration::from_millis(50), queue.next(MANY))
         .await
         .ok()
 }
@@ -108,14 +108,14 @@ async fn what_was_accepted_is_there_after_a_restart_until_it_has_ended() {
     let queue = open(&dir);
     let first = queue.submit(submission("f.n", "1")).await.unwrap();
     let second = queue.submit(submission("f.n", "2")).await.unwrap();
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     assert_eq!((&work.record.id, body(&work)), (&first.id, &b"1"[..]));
     settle(&queue, work, Then::End(State::Succeeded)).await;
-    let _running = queue.take(MANY).await;
+    let _running = queue.next(MANY).await;
     queue.close().await;
 
     let queue = open(&dir);
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     assert_eq!((&work.record.id, body(&work)), (&second.id, &b"2"[..]));
     assert!(take_soon(&queue).await.is_none());
     let found = queue.find(&first.id).await.unwrap().unwrap();
@@ -131,18 +131,18 @@ async fn what_is_tried_again_is_due_later_and_keeps_its_tries() {
     let dir = tempfile::tempdir().unwrap();
     let queue = open(&dir);
     let accepted = queue.submit(submission("f.n", "1")).await.unwrap();
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     let due = now() + 100;
     settle(&queue, work, Then::Again(due)).await;
     let depth = queue.depths().remove(0);
     assert_eq!((depth.queued, depth.retrying), (0, 1));
     queue.close().await;
     let queue = open(&dir);
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     assert!(now() >= due);
     assert_eq!((&work.record.id, work.record.attempts), (&accepted.id, 1));
     drop(work);
-    let given_back = queue.take(MANY).await;
+    let given_back = queue.next(MANY).await;
     assert_eq!(given_back.record.id, accepted.id);
 }
 
@@ -153,12 +153,12 @@ async fn a_callback_is_a_step_of_its_own_and_survives() {
     let mut submission = submission("f.n", "1");
     submission.invocation.callback = Some(http::Uri::from_static("http://h/"));
     let accepted = queue.submit(submission).await.unwrap();
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     settle(&queue, work, Then::End(State::Succeeded)).await;
     assert_eq!(queue.depths()[0].callbacks, 1);
     queue.close().await;
     let queue = open(&dir);
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     assert!(matches!(&work.step, Step::Callback(found) if *found == outcome()));
     let mut record = work.record;
     record.called_back(tried(), CallbackThen::End(CallbackState::Delivered));
@@ -191,7 +191,7 @@ async fn one_key_is_one_call() {
     assert_eq!(other, Err(QueueError::KeyReused));
     queue.submit(keyed("g.n", 2)).await.unwrap();
     assert_eq!(queue.depths().len(), 2);
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     settle(&queue, work, Then::End(State::Succeeded)).await;
     let again = queue.submit(keyed("f.n", 1)).await.unwrap();
     assert_eq!(again.id, first.id, "also when it has ended");
@@ -222,11 +222,11 @@ async fn a_cancelled_call_does_not_run_or_is_broken_off() {
     let queue = open(&dir);
     let running = queue.submit(submission("f.n", "1")).await.unwrap().id;
     let waiting = queue.submit(submission("f.n", "2")).await.unwrap().id;
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     let record = queue.cancel(&waiting).await.unwrap();
     assert_eq!(record.state, State::Cancelled);
     queue.cancel(&running).await.unwrap();
-    assert!(work.cancelled.is_cancelled());
+    assert!(work.ticket.cancelled().is_cancelled());
     // Whoever had finished it just then changes nothing any more.
     settle(&queue, work, Then::End(State::Succeeded)).await;
     for id in [&running, &waiting] {
@@ -249,7 +249,7 @@ async fn a_dead_letter_can_be_replayed_or_thrown_away() {
     let id = queue.submit(submission("f.n", "1")).await.unwrap().id;
     let alive = queue.replay(&id).await;
     assert_eq!(alive, Err(ChangeError::State(State::Queued)));
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     settle(&queue, work, Then::End(State::Dead)).await;
     let dead = Wanted {
         state: Some(State::Dead),
@@ -264,7 +264,7 @@ async fn a_dead_letter_can_be_replayed_or_thrown_away() {
         (record.state, record.attempts, record.replays),
         (State::Queued, 0, 1)
     );
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     assert_eq!(body(&work), b"1");
     settle(&queue, work, Then::End(State::Dead)).await;
     queue.cancel(&id).await.unwrap();
@@ -280,16 +280,16 @@ async fn a_dead_letter_can_be_replayed_while_its_callback_is_under_way() {
     let mut submission = submission("f.n", "1");
     submission.invocation.callback = Some(http::Uri::from_static("http://h/"));
     let id = queue.submit(submission).await.unwrap().id;
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     settle(&queue, work, Then::End(State::Dead)).await;
-    let callback = queue.take(MANY).await;
+    let callback = queue.next(MANY).await;
     queue.replay(&id).await.unwrap();
-    assert!(callback.cancelled.is_cancelled());
+    assert!(callback.ticket.cancelled().is_cancelled());
     // Whoever had finished it just then changes nothing any more.
     let mut record = callback.record;
     record.called_back(tried(), CallbackThen::End(CallbackState::Delivered));
     queue.settle(callback.ticket, record, None).await.unwrap();
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     assert_eq!((body(&work), work.record.replays), (&b"1"[..], 1));
     settle(&queue, work, Then::End(State::Succeeded)).await;
     assert_eq!(queue.depths()[0].callbacks, 1);
@@ -304,7 +304,7 @@ async fn a_full_queue_refuses_and_takes_again_when_one_has_ended() {
     }
     let refused = queue.submit(submission("f.n", "1")).await;
     assert_eq!(refused, Err(QueueError::Full(10)));
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     settle(&queue, work, Then::End(State::Succeeded)).await;
     queue.submit(submission("f.n", "1")).await.unwrap();
     let long = queue.submit(submission("f.n", &"x".repeat(1001))).await;
@@ -318,9 +318,9 @@ async fn the_newest_are_listed_first_by_function_and_state() {
     for function in ["f.n", "g.n", "f.n", "f.n"] {
         queue.submit(submission(function, "1")).await.unwrap();
     }
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     settle(&queue, work, Then::End(State::Failed)).await;
-    let _running = queue.take(MANY).await;
+    let _running = queue.next(MANY).await;
     let list = async |function: Option<&str>, state| {
         let wanted = Wanted {
             function: function.map(|name| name.parse().unwrap()),
@@ -346,7 +346,7 @@ async fn what_has_ended_is_forgotten_when_its_time_is_up() {
     config.results.keep = Duration::from_millis(1);
     let queue = Embedded::open(dir.path(), &config).unwrap();
     let id = queue.submit(submission("f.n", "1")).await.unwrap().id;
-    let work = queue.take(MANY).await;
+    let work = queue.next(MANY).await;
     settle(&queue, work, Then::End(State::Succeeded)).await;
     let gone = async {
         while queue.find(&id).await.unwrap().is_some() {
@@ -422,7 +422,7 @@ async fn throughput() {
             let queue = Arc::clone(&queue);
             tokio::spawn(async move {
                 for _ in 0..3000 {
-                    let work = queue.take(MANY).await;
+                    let work = queue.next(MANY).await;
                     settle(&queue, work, Then::End(State::Succeeded)).await;
                 }
             })

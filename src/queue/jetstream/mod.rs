@@ -135,8 +135,13 @@ impl Queue for Jetstream {
         self.accept(submission).await
     }
 
-    async fn take(&self, room: Room<'_>) -> Work {
-        self.take_step(room).await
+    async fn take(&self, room: Room<'_>) -> Ticket {
+        let place = self.backlog.take(room).await;
+        Ticket { place }
+    }
+
+    async fn begin(&self, ticket: Ticket) -> Option<Work> {
+        self.begin_step(ticket).await
     }
 
     async fn settle(

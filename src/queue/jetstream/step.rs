@@ -9,11 +9,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
 
 use super::super::backlog::{Cancelled, Place};
 use super::super::{
-    CallId, Millis, Outcome, QueueError, Record, Room, Stage, State, Step, Ticket, Work, in_millis,
+    CallId, Millis, Outcome, QueueError, Record, Stage, State, Step, Ticket, Work, in_millis,
     message, now,
 };
 use super::Jetstream;
@@ -41,16 +40,6 @@ const ALIVE: Duration = Duration::from_secs(3);
 const SLOW: Duration = Duration::from_millis(200);
 
 impl Jetstream {
-    /// Waits for a step.
-    pub(super) async fn take_step(&self, room: Room<'_>) -> Work {
-        loop {
-            let (place, cancelled) = self.backlog.take(room).await;
-            if let Some(work) = self.begin(place, cancelled).await {
-                return work;
-            }
-        }
-    }
-
     /// Notes what has become of a step. A server that is away is waited for: what has been made must not
     /// be made again because of that.
     pub(super) async fn settle_step(
@@ -113,7 +102,8 @@ impl Jetstream {
     }
 
     /// Begins a step; `None` if there is nothing to be done now.
-    async fn begin(&self, place: Place, cancelled: CancellationToken) -> Option<Work> {
+    pub(super) async fn begin_step(&self, ticket: Ticket) -> Option<Work> {
+        let Ticket { place } = ticket;
         let Some(message) = self.held.get(place.key()) else {
             place.forget();
             return None;
@@ -146,7 +136,6 @@ impl Jetstream {
         Some(Work {
             record: row.known,
             step,
-            cancelled,
             ticket: Ticket { place },
         })
     }

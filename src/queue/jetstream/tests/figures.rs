@@ -38,7 +38,7 @@ async fn how_many_calls_go_through() {
     each(move || {
         let peer = Arc::clone(&peer);
         async move {
-            let work = peer.take(&|_: &Lane| AT_ONCE).await;
+            let work = peer.next_of(&|_: &Lane| AT_ONCE).await;
             let record = tried(&work.record, Then::End(State::Succeeded));
             let result = Some(outcome("done"));
             peer.settle(work.ticket, record, result).await.unwrap();

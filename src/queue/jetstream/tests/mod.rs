@@ -349,7 +349,8 @@ async fn what_is_cancelled_while_it_runs_is_broken_off_wherever_that_is() {
             work = other.next() => (&other, work),
         };
         canceller.cancel(&accepted.id).await.unwrap();
-        let told = tokio::time::timeout(Duration::from_secs(5), work.cancelled.cancelled());
+        let cancelled = work.ticket.cancelled();
+        let told = tokio::time::timeout(Duration::from_secs(5), cancelled.cancelled());
         told.await.unwrap();
         drop(work.ticket);
         assert!(runner.is_idle().await);
@@ -446,7 +447,7 @@ async fn a_callback_is_a_step_of_its_own_with_the_stored_outcome() {
     let work = peer.next().await;
     peer.succeed(work).await;
     let only_calls = |lane: &Lane| usize::from(lane.stage == Stage::Call);
-    let none = tokio::time::timeout(Duration::from_millis(200), peer.take(&only_calls));
+    let none = tokio::time::timeout(Duration::from_millis(200), peer.next_of(&only_calls));
     assert!(none.await.is_err());
     // Once it waits here, and once on the server.
     for wait in [100, 1500] {
@@ -579,7 +580,7 @@ async fn flow(peer: &Peer, calls: usize, mut between: impl FnMut(usize)) {
         let (queue, made) = (Arc::clone(peer), Arc::clone(&made));
         workers.spawn(async move {
             loop {
-                let work = queue.take(&|_: &Lane| 16).await;
+                let work = queue.next(&|_: &Lane| 16).await;
                 made.lock().unwrap().insert(body(&work));
                 let record = tried(&work.record, Then::End(State::Succeeded));
                 let _ = queue.settle(work.ticket, record, None).await;
@@ -761,7 +762,7 @@ async fn who_closes_gives_back_what_it_holds() {
     .await;
     let ((), took) = timed(one.close()).await;
     assert!(took < Duration::from_secs(2), "{took:?}");
-    assert!(running.cancelled.is_cancelled());
+    assert!(running.ticket.cancelled().is_cancelled());
     let settled = one.settle(running.ticket, running.record, None);
     assert!(settled.await.is_err());
     assert!(one.submit(call("echo", "")).await.is_err());
@@ -790,7 +791,7 @@ async fn what_runs_stays_here_and_what_the_dead_held_goes_elsewhere() {
     assert_eq!(body(&again), body(&left));
     assert!(took > Duration::from_secs(20), "{took:?}");
     assert!(other.is_idle().await);
-    let twice = tokio::time::timeout(took, other.take(&|_: &Lane| 16)).await;
+    let twice = tokio::time::timeout(took, other.next_of(&|_: &Lane| 16)).await;
     assert!(twice.is_err(), "{twice:?}");
     one.succeed(work).await;
 }

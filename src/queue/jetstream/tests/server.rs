@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::super::{
-    Accepted, Invocation, Lane, Outcome, Queue, Record, State, Step, Submission, Then, Try, Work,
-    now,
+    Accepted, Invocation, Lane, Outcome, Queue, Record, Room, State, Step, Submission, Then, Try,
+    Work, now,
 };
 use super::super::Jetstream;
 use crate::config;
@@ -209,16 +209,21 @@ impl Peer {
         self.submit(submission).await.unwrap()
     }
 
+    /// The next step of lanes with room.
+    pub async fn next_of(&self, room: Room<'_>) -> Work {
+        self.queue.next(room).await
+    }
+
     /// The next step.
     pub async fn next(&self) -> Work {
-        let taken = timeout(PATIENCE, self.take(&|_: &Lane| 16)).await;
+        let taken = timeout(PATIENCE, self.next_of(&|_: &Lane| 16)).await;
         taken.expect("a step")
     }
 
     /// Whether there is no step for a while.
     pub async fn is_idle(&self) -> bool {
         let wait = Duration::from_millis(300);
-        timeout(wait, self.take(&|_: &Lane| 16)).await.is_err()
+        timeout(wait, self.next_of(&|_: &Lane| 16)).await.is_err()
     }
 
     /// Ends a call as its function would.
