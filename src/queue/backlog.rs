@@ -181,6 +181,28 @@ impl Backlog {
         queued.is_some_and(|queued| queued.running.contains_key(&key))
     }
 
+    /// Puts these in the place of all that wait, but for those that run.
+    pub fn replace(&self, steps: Vec<(Lane, Item)>) {
+        let mut lanes = self.lanes();
+        let mut running = BTreeSet::new();
+        for queued in lanes.by_name.values_mut() {
+            queued.waiting.clear();
+            queued.delayed.clear();
+            running.extend(queued.running.keys().copied());
+        }
+        lanes.turns.clear();
+        for (lane, item) in steps {
+            if !running.contains(&item.key) {
+                lanes.push(lane, item);
+            }
+        }
+        lanes
+            .by_name
+            .retain(|_, queued| !queued.waiting.is_empty() || !queued.running.is_empty());
+        drop(lanes);
+        self.changed.notify_one();
+    }
+
     /// Forgets everything that waits, and breaks off what runs.
     pub fn clear(&self) {
         let mut lanes = self.lanes();

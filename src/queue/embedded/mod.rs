@@ -23,15 +23,15 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use self::row::Row;
 use self::tables::Reading;
-use self::writer::{Change, Settled, Shared, Writer};
+use self::writer::{Change, Pending, Settled, Shared, Writer};
 use super::backlog::{Place, Room};
 use super::{
     Accepted, CallId, ChangeError, Depth, Found, Lane, Millis, Outcome, Queue, QueueError, Record,
-    Stage, State, Step, Submission, Ticket, Wanted, Work, in_millis,
+    Stage, State, Step, Submission, Ticket, Wanted, Work, in_millis, now,
 };
 use crate::config;
 use crate::function::FunctionName;
@@ -42,8 +42,8 @@ const CHANGES: usize = 4096;
 const KILOBYTES: usize = 64 * 1024;
 /// Longest wait for the disk.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Wait until something is looked at again that cannot be read.
-const UNREADABLE: Duration = Duration::from_secs(1);
+/// Wait until a call is looked at again that cannot be read; others go on.
+const UNREADABLE: Duration = Duration::from_secs(10);
 /// The file, below the state directory.
 const FILE: &str = "queue/calls.redb";
 
@@ -52,7 +52,7 @@ pub struct Embedded {
     changes: mpsc::Sender<Change>,
     shared: Arc<Shared>,
     /// What waits for the disk is held in memory: only so much of it.
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 /// What the configuration says.
@@ -96,7 +96,7 @@ impl Embedded {
         Ok(Arc::new(Self {
             changes,
             shared,
-            room: Semaphore::new(KILOBYTES),
+            room: Arc::new(Semaphore::new(KILOBYTES)),
         }))
     }
 
@@ -201,10 +201,14 @@ impl Queue for Embedded {
         let size = submission.invocation.body.len().div_ceil(1024) + 1;
         let size = u32::try_from(size.min(KILOBYTES)).unwrap_or(u32::MAX);
         let slow = |_| QueueError::Unavailable("the disk does not answer".to_owned());
-        let room = timeout(PATIENCE, self.room.acquire_many(size)).await;
-        // It is never closed.
-        let _room = room.map_err(slow)?;
-        self.change(|reply| Change::Submit(Box::new(submission), reply))
+        let room = Arc::clone(&self.room).acquire_many_owned(size);
+        let room = timeout(PATIENCE, room).await.map_err(slow)?;
+        let pending = Pending {
+            submission,
+            // It is never closed.
+            _room: room.map_err(|error| QueueError::Failed(error.to_string()))?,
+        };
+        self.change(|reply| Change::Submit(Box::new(pending), reply))
             .await?
     }
 
@@ -227,8 +231,8 @@ impl Queue for Embedded {
             }
             Err(error) => {
                 tracing::error!(%error, "cannot read a queued call; trying on");
-                // It keeps its place meanwhile, and so nobody from trying others.
-                sleep(UNREADABLE).await;
+                let (lane, later) = (ticket.lane().clone(), now() + in_millis(UNREADABLE));
+                ticket.place.go_on(lane, later);
                 None
             }
         }

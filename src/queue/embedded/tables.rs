@@ -36,6 +36,8 @@ const EXPIRY: TableDefinition<(Millis, u64), ()> = TableDefinition::new("expiry"
 
 /// Bytes of the file that are kept in memory.
 const CACHE: usize = 64 << 20;
+/// Calls that are looked at for one list.
+const SCAN: usize = 1_000_000;
 /// Calls forgotten in one transaction.
 const FORGET: usize = 1000;
 
@@ -69,10 +71,8 @@ pub struct Tables<'a> {
     expiry: Table<'a, (Millis, u64), ()>,
 }
 
-/// What became of a submission.
+/// What is known of a submission.
 pub enum Submitted {
-    /// It is the call of this number.
-    New(Accepted, Box<Row>),
     /// It had been submitted before.
     Repeated(Accepted),
     /// Its key stands for another call.
@@ -97,19 +97,22 @@ impl<'a> Tables<'a> {
         })
     }
 
-    /// Adds a call under this number, unless it is there already.
+    /// What stands under the key of a submission.
+    pub fn known(&self, submission: &Submission) -> Result<Option<Submitted>, redb::Error> {
+        let Some(key) = &submission.key else {
+            return Ok(None);
+        };
+        self.of_key(&submission.invocation.function.to_string(), key)
+    }
+
+    /// Adds a call under this number. Its key must not be known.
     pub fn submit(
         &mut self,
         number: u64,
         submission: &Submission,
         now: Millis,
-    ) -> Result<Submitted, redb::Error> {
+    ) -> Result<(Accepted, Row), redb::Error> {
         let function = submission.invocation.function.to_string();
-        if let Some(key) = &submission.key
-            && let Some(known) = self.of_key(&function, key)?
-        {
-            return Ok(known);
-        }
         let id = self.free_id(submission)?;
         let record = Record::new(id.clone(), submission, now);
         let row = Row::new(number, record);
@@ -127,7 +130,7 @@ impl<'a> Tables<'a> {
             call_id: submission.call_id.clone(),
             repeated: false,
         };
-        Ok(Submitted::New(accepted, Box::new(row)))
+        Ok((accepted, row))
     }
 
     fn of_key(
@@ -218,8 +221,9 @@ impl<'a> Tables<'a> {
             return Ok(Err(ChangeError::NotFound));
         };
         if let Some(mut row) = read(&self.open, number)? {
-            if row.record.state.is_final() {
-                return Ok(Err(ChangeError::State(row.record.state)));
+            let state = row.record.state;
+            if state.is_final() && state != State::Dead {
+                return Ok(Err(ChangeError::State(state)));
             }
             row.record.end(State::Cancelled, now);
             self.end(&mut row, now, keep)?;
@@ -297,7 +301,11 @@ impl<'a> Tables<'a> {
     /// made, and whose callers were refused.
     pub fn remove_from(&mut self, number: u64) -> Result<(), redb::Error> {
         let mut rows = Vec::new();
-        for entry in self.open.range(number..)? {
+        for entry in self
+            .open
+            .range(number..)?
+            .chain(self.ended.range(number..)?)
+        {
             let (number, row) = entry?;
             rows.extend(Row::from_bytes(number.value(), row.value()));
         }
@@ -402,7 +410,10 @@ impl Reading {
         let (mut open, mut ended) = (open.iter()?.rev(), ended.iter()?.rev());
         let (mut next_open, mut next_ended) = (open.next(), ended.next());
         let mut rows = Vec::new();
-        while rows.len() < limit {
+        for _ in 0..SCAN {
+            if rows.len() >= limit {
+                break;
+            }
             let number = |entry: &Option<_>| match entry {
                 Some(Ok((number, _))) => Some(redb::AccessGuard::<u64>::value(number)),
                 // An error is looked at next.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use super::*;
 use crate::config::{Callbacks, QueueKind, Results, Retry};
@@ -433,4 +434,70 @@ async fn throughput() {
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("done per second: {:.0}", 64.0 * 3000.0 / seconds);
+}
+
+#[tokio::test]
+async fn who_asks_again_with_a_key_is_answered_where_there_is_no_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(&dir);
+    let keyed = || Submission {
+        key: Some(IdempotencyKey {
+            key: "k".into(),
+            fingerprint: [1; 32],
+        }),
+        ..submission("f.n", "1")
+    };
+    let first = queue.submit(keyed()).await.unwrap();
+    while queue.submit(submission("f.n", "1")).await.is_ok() {}
+    assert_eq!(queue.submit(keyed()).await.unwrap().id, first.id);
+}
+
+#[tokio::test]
+async fn a_dead_letter_can_be_thrown_away_while_its_callback_is_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(&dir);
+    let mut submission = submission("f.n", "1");
+    submission.invocation.callback = Some(http::Uri::from_static("http://h/"));
+    let id = queue.submit(submission).await.unwrap().id;
+    let work = queue.next(MANY).await;
+    settle(&queue, work, Then::End(State::Dead)).await;
+    assert_eq!(queue.cancel(&id).await.unwrap().state, State::Cancelled);
+    assert!(take_soon(&queue).await.is_none());
+    assert!(queue.depths().is_empty());
+}
+
+#[tokio::test]
+async fn a_file_that_is_opened_again_after_a_doubt_holds_what_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = open(&dir);
+    let known = queue.submit(submission("f.n", "1")).await.unwrap().id;
+    let running = queue.next(MANY).await;
+    let waiting = queue.submit(submission("f.n", "2")).await.unwrap().id;
+    queue.close().await;
+    // What was written of a transaction whose callers were refused.
+    let database = tables::open(&dir.path().join(FILE)).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut tables = tables::Tables::of(&transaction).unwrap();
+    let refused = submission("f.n", "3");
+    tables.submit(3, &refused, now()).unwrap();
+    tables.remove_from(3).unwrap();
+    drop(tables);
+    transaction.commit().unwrap();
+    let reading = Reading::of(&database).unwrap();
+    assert_eq!(reading.last().unwrap(), 2);
+    let id = CallId::parse(&refused.call_id).unwrap();
+    assert!(reading.find(&id).unwrap().is_none());
+    // The backlog is made anew, and what runs is not run once more.
+    let step = |key| {
+        let item = crate::queue::backlog::Item {
+            key,
+            submitted: 1,
+            due: 1,
+        };
+        (running.ticket.lane().clone(), item)
+    };
+    queue.shared.backlog.replace(vec![step(1), step(2)]);
+    let depth = queue.depths().remove(0);
+    assert_eq!((depth.queued, depth.running), (1, 1));
+    assert_ne!(known, waiting);
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use redb::Database;
 use tokio::runtime::Runtime;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::Limits;
@@ -20,7 +21,8 @@ use super::tables::{self, Keep, Reading, Submitted, Tables};
 use crate::durable;
 use crate::queue::backlog::{Backlog, Item, Place};
 use crate::queue::{
-    Accepted, CallId, ChangeError, Lane, Outcome, QueueError, Record, Stage, Submission, now,
+    Accepted, CallId, ChangeError, Lane, Millis, Outcome, QueueError, Record, Stage, Submission,
+    now,
 };
 
 /// Changes written together at most.
@@ -33,7 +35,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// A change, and who wants to know what became of it.
 pub enum Change {
     /// See [`crate::queue::Queue::submit`].
-    Submit(Box<Submission>, Reply<Result<Accepted, QueueError>>),
+    Submit(Box<Pending>, Reply<Result<Accepted, QueueError>>),
     /// See [`crate::queue::Queue::settle`].
     Settle(Box<Settled>, Reply<Result<(), QueueError>>),
     /// See [`crate::queue::Queue::cancel`].
@@ -42,6 +44,14 @@ pub enum Change {
     Replay(CallId, Reply<Result<Record, ChangeError>>),
     /// Ends the thread, once everything before has been written.
     Close(Reply<()>),
+}
+
+/// A call that waits for the disk.
+pub struct Pending {
+    /// The call.
+    pub submission: Submission,
+    /// Its share of the memory for those that do.
+    pub _room: OwnedSemaphorePermit,
 }
 
 /// Takes what became of a change; who asked may have gone.
@@ -115,6 +125,88 @@ enum Done {
     ),
 }
 
+/// Changes that are written together.
+struct Batch<'t, 'd> {
+    tables: Tables<'t>,
+    now: Millis,
+    keep: Keep,
+    max_calls: usize,
+    open: usize,
+    done: &'d mut Vec<Done>,
+}
+
+impl Batch<'_, '_> {
+    fn settle(
+        &mut self,
+        mut settled: Box<Settled>,
+        reply: Reply<Result<(), QueueError>>,
+    ) -> Result<(), redb::Error> {
+        let Settled { row, outcome, .. } = &mut *settled;
+        let known = self
+            .tables
+            .settle(row, outcome.as_ref(), self.now, self.keep);
+        // It is kept, whatever came of it.
+        let done = Done::Settled(settled, matches!(known, Ok(true)), reply);
+        self.done.push(done);
+        known.map(drop)
+    }
+
+    fn cancel(
+        &mut self,
+        id: &CallId,
+        reply: Reply<Result<Record, ChangeError>>,
+    ) -> Result<(), redb::Error> {
+        let before = self.tables.open(id);
+        let changed = before.and_then(|before| {
+            let row = self.tables.cancel(id, self.now, self.keep)?;
+            Ok(row.map(|row| (Box::new(row), before.map(Box::new))))
+        });
+        if let Some(((row, before), reply)) = made(changed, reply)? {
+            self.done.push(Done::Cancelled(row, before, reply));
+        }
+        Ok(())
+    }
+
+    fn replay(
+        &mut self,
+        id: &CallId,
+        reply: Reply<Result<Record, ChangeError>>,
+    ) -> Result<(), redb::Error> {
+        let before = self.tables.open(id);
+        let changed = before.and_then(|before| {
+            let row = self.tables.replay(id)?;
+            Ok(row.map(|row| (Box::new(row), before.map(Box::new))))
+        });
+        if let Some(((row, before), reply)) = made(changed, reply)? {
+            self.done.push(Done::Replayed(row, before, reply));
+        }
+        Ok(())
+    }
+}
+
+type Rows = (Box<Row>, Option<Box<Row>>);
+
+type ToChanger = Reply<Result<Record, ChangeError>>;
+
+/// What was changed and who waits for it; who was refused is told, and a call that cannot be read is
+/// nobody else's trouble.
+fn made(
+    changed: Result<tables::Changed<Rows>, redb::Error>,
+    reply: ToChanger,
+) -> Result<Option<(Rows, ToChanger)>, redb::Error> {
+    let refused = match changed {
+        Ok(Ok(rows)) => return Ok(Some((rows, reply))),
+        Ok(Err(refused)) => refused,
+        Err(redb::Error::Corrupted(why)) => QueueError::Failed(why).into(),
+        Err(error) => {
+            let _ = reply.send(Err(tables::failure(&error).into()));
+            return Err(error);
+        }
+    };
+    let _ = reply.send(Err(refused));
+    Ok(None)
+}
+
 impl Shared {
     /// Waits until the file can be used, or it is known why it cannot.
     pub async fn opened(&self) -> Result<Arc<Database>, QueueError> {
@@ -171,16 +263,17 @@ impl Writer {
         loop {
             if self.shared.database.load().is_none() && !self.open() {
                 // Whoever settles is kept waiting: what has run must not run again for that.
-                self.receive(&mut waiting, AGAIN);
-                if self.refuse(&mut waiting) {
+                let more = self.receive(&mut waiting, AGAIN);
+                if self.refuse(&mut waiting) || !more {
                     return;
                 }
                 thread::sleep(AGAIN);
                 continue;
             }
+            let mut more = true;
             if waiting.is_empty() {
                 let limit = self.forgotten.map_or(Duration::ZERO, |_| FORGET);
-                self.receive(&mut waiting, limit);
+                more = self.receive(&mut waiting, limit);
             }
             let close = waiting
                 .iter()
@@ -198,6 +291,9 @@ impl Writer {
                 }
                 return;
             }
+            if !more {
+                return;
+            }
             if !waiting.is_empty() {
                 thread::sleep(AGAIN);
                 self.receive(&mut waiting, Duration::ZERO);
@@ -205,29 +301,30 @@ impl Writer {
         }
     }
 
-    /// Waits for a change, and takes those that have come meanwhile.
-    fn receive(&mut self, waiting: &mut Vec<Change>, limit: Duration) {
+    /// Waits for a change, and takes those that have come meanwhile. Says whether there may be more.
+    fn receive(&mut self, waiting: &mut Vec<Change>, limit: Duration) -> bool {
         let Self {
             runtime, changes, ..
         } = self;
-        let first = if limit.is_zero() {
-            changes.try_recv().ok()
-        } else {
-            runtime.block_on(async { timeout(limit, changes.recv()).await.ok().flatten() })
-        };
-        let Some(first) = first else {
-            return;
-        };
-        waiting.push(first);
-        while waiting.len() < BATCH {
-            match self.changes.try_recv() {
-                Ok(change) => waiting.push(change),
-                Err(_) => return,
+        if !limit.is_zero() {
+            match runtime.block_on(async { timeout(limit, changes.recv()).await }) {
+                Ok(Some(first)) => waiting.push(first),
+                // Whoever could ask for something has gone.
+                Ok(None) => return false,
+                Err(_) => return true,
             }
         }
+        while waiting.len() < BATCH {
+            match changes.try_recv() {
+                Ok(change) => waiting.push(change),
+                Err(error) => return error == TryRecvError::Empty,
+            }
+        }
+        true
     }
 
-    /// Opens the file. What stands in it is put into the backlog the first time.
+    /// Opens the file. What stands in it is put into the backlog the first time, and after a transaction
+    /// of which nobody knows whether it was made.
     fn open(&mut self) -> bool {
         match self.try_open() {
             Ok(()) => {
@@ -252,6 +349,8 @@ impl Writer {
             Tables::of(&transaction)?.remove_from(doubtful)?;
             transaction.commit()?;
             self.doubtful = None;
+            // What else was in that transaction may stand there too.
+            self.loaded = false;
         }
         let database = Arc::new(database);
         // Whoever takes what is loaded reads it there.
@@ -263,8 +362,7 @@ impl Writer {
     }
 
     fn load(&mut self, reading: &Reading) -> Result<(), redb::Error> {
-        let backlog = &self.shared.backlog;
-        let mut open = 0;
+        let mut steps = Vec::new();
         reading.open(|key, head| {
             let stage = if head.state.is_final() {
                 Stage::Callback
@@ -279,11 +377,12 @@ impl Writer {
                 submitted: head.submitted,
                 due: head.due,
             };
-            backlog.push(Lane { function, stage }, item);
-            open += 1;
+            steps.push((Lane { function, stage }, item));
         })?;
+        let open = steps.len();
         self.next = reading.last()? + 1;
         self.shared.open.store(open, Ordering::Relaxed);
+        self.shared.backlog.replace(steps);
         self.loaded = true;
         if open > 0 {
             tracing::info!(calls = open, "the queue goes on with what it holds");
@@ -362,78 +461,78 @@ impl Writer {
         changes: &mut impl Iterator<Item = Change>,
         done: &mut Vec<Done>,
     ) -> Result<(), redb::Error> {
-        let now = now();
         let limits = self.shared.limits.load_full();
-        let keep = Keep {
-            results: limits.keep,
-            dead: limits.keep_dead,
-        };
-        let mut open = self.shared.open.load(Ordering::Relaxed);
         let transaction = database.begin_write()?;
-        let mut tables = Tables::of(&transaction)?;
+        let mut batch = Batch {
+            tables: Tables::of(&transaction)?,
+            now: now(),
+            keep: Keep {
+                results: limits.keep,
+                dead: limits.keep_dead,
+            },
+            max_calls: limits.max_calls,
+            open: self.shared.open.load(Ordering::Relaxed),
+            done,
+        };
         for change in changes {
             match change {
-                Change::Submit(_, reply) if open >= limits.max_calls => {
-                    let _ = reply.send(Err(QueueError::Full(open)));
-                }
-                Change::Submit(submission, reply) => {
-                    let room = self.space.take(submission.invocation.body.len());
-                    if !room.map_err(redb::Error::Io)? {
-                        let why = "the disk is almost full".to_owned();
-                        let _ = reply.send(Err(QueueError::NoSpace(why)));
-                        continue;
-                    }
-                    match tables.submit(self.next, &submission, now) {
-                        Ok(Submitted::New(accepted, row)) => {
-                            self.next += 1;
-                            open += 1;
-                            done.push(Done::Submitted(Some(row), accepted, reply));
-                        }
-                        Ok(Submitted::Repeated(accepted)) => {
-                            done.push(Done::Submitted(None, accepted, reply));
-                        }
-                        Ok(Submitted::KeyReused) => {
-                            let _ = reply.send(Err(QueueError::KeyReused));
-                        }
-                        Err(error) => {
-                            let _ = reply.send(Err(tables::failure(&error)));
-                            return Err(error);
-                        }
-                    }
-                }
-                Change::Settle(settled, reply) => {
-                    let mut settled = settled;
-                    let Settled { row, outcome, .. } = &mut *settled;
-                    let known = tables.settle(row, outcome.as_ref(), now, keep);
-                    done.push(Done::Settled(settled, matches!(known, Ok(true)), reply));
-                    known?;
-                }
-                Change::Cancel(id, reply) => {
-                    let before = tables.open(&id)?;
-                    match tables.cancel(&id, now, keep)? {
-                        Ok(row) => {
-                            done.push(Done::Cancelled(Box::new(row), before.map(Box::new), reply))
-                        }
-                        Err(error) => drop(reply.send(Err(error))),
-                    }
-                }
-                Change::Replay(id, reply) => {
-                    let before = tables.open(&id)?.map(Box::new);
-                    match tables.replay(&id)? {
-                        Ok(row) => done.push(Done::Replayed(Box::new(row), before, reply)),
-                        Err(error) => drop(reply.send(Err(error))),
-                    }
-                }
+                // Whoever was told that it takes too long has not been promised anything.
+                Change::Submit(_, reply) if reply.is_closed() => {}
+                Change::Submit(submission, reply) => self.submit(&mut batch, *submission, reply)?,
+                Change::Settle(settled, reply) => batch.settle(settled, reply)?,
+                Change::Cancel(id, reply) => batch.cancel(&id, reply)?,
+                Change::Replay(id, reply) => batch.replay(&id, reply)?,
                 Change::Close(reply) => drop(reply.send(())),
             }
         }
-        drop(tables);
-        if done.is_empty() {
+        let nothing = batch.done.is_empty();
+        drop(batch);
+        if nothing {
             transaction.abort()?;
         } else {
             transaction.commit()?;
         }
         Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        batch: &mut Batch<'_, '_>,
+        Pending { submission, .. }: Pending,
+        reply: Reply<Result<Accepted, QueueError>>,
+    ) -> Result<(), redb::Error> {
+        // Who asks again is answered even where there is no room for another.
+        let refused = match batch.tables.known(&submission)? {
+            Some(Submitted::Repeated(accepted)) => {
+                batch.done.push(Done::Submitted(None, accepted, reply));
+                return Ok(());
+            }
+            Some(_) => Some(QueueError::KeyReused),
+            None if batch.open >= batch.max_calls => Some(QueueError::Full(batch.open)),
+            None => {
+                let size = submission.invocation.body.len();
+                let room = self.space.take(size).map_err(redb::Error::Io)?;
+                let why = || "the disk is almost full".to_owned();
+                (!room).then(|| QueueError::NoSpace(why()))
+            }
+        };
+        if let Some(refused) = refused {
+            let _ = reply.send(Err(refused));
+            return Ok(());
+        }
+        match batch.tables.submit(self.next, &submission, batch.now) {
+            Ok((accepted, row)) => {
+                self.next += 1;
+                batch.open += 1;
+                let row = Some(Box::new(row));
+                batch.done.push(Done::Submitted(row, accepted, reply));
+                Ok(())
+            }
+            Err(error) => {
+                let _ = reply.send(Err(tables::failure(&error)));
+                Err(error)
+            }
+        }
     }
 
     /// What is on the disk takes effect, and is told.
