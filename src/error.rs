@@ -198,7 +198,9 @@ impl Failure {
                 "there is no room to store the call; it was not accepted".to_owned()
             }
             Self::QueueUnavailable => {
-                "the queue cannot be used now; the call was not accepted".to_owned()
+                "the queue cannot be used now; post the call again, with an Idempotency-Key if it must \
+                 not run twice"
+                    .to_owned()
             }
             Self::KeyReused => {
                 "this Idempotency-Key was used for a call with another path, query or body"

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use schemars::JsonSchema;
@@ -14,12 +14,16 @@ use crate::config::diff::{Change, Effect, diff};
 use crate::config::{self, Config, Loaded, Sources};
 use crate::counts::Counts;
 use crate::credentials::{Credentials, CredentialsError};
-use crate::functions::Registry;
+use crate::function::FunctionName;
+use crate::functions::{Function, Registry, Snapshot};
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::queue::Queue;
 use crate::scale::{Scaler, Waker};
 use crate::signature::{Signer, SignerError};
+
+/// Longest wait for the address of a function where `timeouts.upstream` sets no limit.
+const ADOPTION: Duration = Duration::from_secs(10);
 
 /// See the module.
 pub struct Gateway {
@@ -150,6 +154,28 @@ impl Gateway {
         });
         gateway.note_success(1);
         gateway
+    }
+
+    /// The function of a name that somebody must have listed, or that has an address: for a call that is
+    /// made later nobody hears from who owns it that it is not there.
+    pub async fn find(&self, snapshot: &Snapshot, name: &FunctionName) -> Option<Arc<Function>> {
+        let key = name.to_string();
+        if let Some(function) = snapshot.function(&key) {
+            return Some(Arc::clone(function));
+        }
+        let fallback = snapshot.fallback.as_ref()?;
+        if snapshot.direct() {
+            let called = config::function_key(name, snapshot.config.default_namespace());
+            let bound = match fallback.timeouts.upstream {
+                Duration::ZERO => ADOPTION,
+                limit => limit,
+            };
+            return self.registry.adopt(&called, bound).await;
+        }
+        // It may have been deployed past this gateway a moment ago. Who is not there, or cannot be
+        // asked, is not there.
+        let _ = self.scaler.look(name).await;
+        self.registry.current().function(&key).cloned()
     }
 
     /// How the configuration stands.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::api::Operation;
+use crate::config::without_users;
 use crate::error::{Cause, Refusal};
 use crate::function::FunctionName;
 use crate::gateway::Gateway;
@@ -354,7 +355,7 @@ impl Try {
 impl Callback {
     fn of(callback: queue::Callback) -> Self {
         Self {
-            url: without_user(&callback.url),
+            url: without_users(&callback.url),
             state: match callback.state {
                 CallbackState::Pending => "pending",
                 CallbackState::Delivered => "delivered",
@@ -395,16 +396,6 @@ fn waiting(depth: Depth) -> Waiting {
         running: depth.running,
         callbacks: depth.callbacks,
         oldest_at: depth.oldest.map(time),
-    }
-}
-
-/// A URL without the user and password in it.
-fn without_user(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at && !url[scheme + 3..at].contains('/') => {
-            format!("{}****{}", &url[..scheme + 3], &url[at..])
-        }
-        _ => url.to_owned(),
     }
 }
 

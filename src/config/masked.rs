@@ -106,7 +106,7 @@ fn below(child: &mut Value, key: &mut String, name: &str, config: &Config) {
 
 /// The text with every `http://user:password@host` in it keeping its host only (RFC 3986, section
 /// 3.2.1).
-pub(super) fn without_users(text: &str) -> String {
+pub fn without_users(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://").map(|at| at + 3) {
@@ -223,7 +223,8 @@ fn queue(queue: &Queue) -> Value {
         QueueKind::Jetstream(at) => (
             "jetstream",
             json!({
-                "url": at.url,
+                // Masked one by one: together they would look like one with a long password.
+                "url": servers(&at.url).map(without_users).collect::<Vec<_>>().join(","),
                 "credentials": at.credentials,
                 "stream": at.stream,
                 "subject": at.subject,
@@ -256,6 +257,23 @@ fn queue(queue: &Queue) -> Value {
             "timeout": format_duration(queue.callbacks.timeout),
             "secret_file": queue.callbacks.secret_file,
         },
+    })
+}
+
+/// The servers of a list, each with its scheme.
+fn servers(list: &str) -> impl Iterator<Item = &str> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let ends = [",nats://", ",tls://"].map(|start| rest.find(start));
+        let (server, after) = match ends.into_iter().flatten().min() {
+            Some(end) => (&rest[..end], &rest[end + 1..]),
+            None => (rest, ""),
+        };
+        rest = after;
+        Some(server)
     })
 }
 

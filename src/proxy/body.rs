@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header;
 use pingora_proxy::Session;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::upstream::limit;
@@ -12,6 +13,10 @@ use crate::error::Failure;
 
 /// Longest wait for a body where `timeouts.read` sets no limit.
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest wait for room in memory.
+const ROOM: Duration = Duration::from_secs(1);
+/// Kilobytes of bodies that are held at once where many may be.
+pub const KILOBYTES: usize = 256 << 10;
 
 /// Why the client has no answer yet.
 pub enum Unanswered {
@@ -27,6 +32,19 @@ pub async fn read(
     most: usize,
     bound: Duration,
 ) -> Result<Bytes, Unanswered> {
+    let room = Semaphore::new(KILOBYTES);
+    let (body, _) = read_within(session, most, bound, &room).await?;
+    Ok(body)
+}
+
+/// The same for many at once, which share `room`, in kilobytes. A body takes its part as it comes, so
+/// that a slow one holds no more than it has sent.
+pub async fn read_within<'a>(
+    session: &mut Session,
+    most: usize,
+    bound: Duration,
+    room: &'a Semaphore,
+) -> Result<(Bytes, SemaphorePermit<'a>), Unanswered> {
     let headers = &session.req_header().headers;
     let announced = headers.get(header::CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -38,20 +56,32 @@ pub async fn read(
         going_on.map_err(Unanswered::Broken)?;
     }
     let bound = limit(bound).unwrap_or(READ_TIMEOUT);
-    let reading = async {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = session.as_downstream_mut().read_request_body().await? {
-            if body.len() + chunk.len() > most {
-                return Ok(None);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Some(body.freeze()))
-    };
-    match timeout(bound, reading).await {
-        Ok(Ok(Some(body))) => Ok(body),
-        Ok(Ok(None)) => Err(Unanswered::Failure(Failure::TooLarge(most))),
-        Ok(Err(error)) => Err(Unanswered::Broken(error)),
+    match timeout(bound, collect(session, most, room)).await {
+        Ok(collected) => collected,
         Err(_) => Err(Unanswered::Failure(Failure::ReadTimeout(bound))),
+    }
+}
+
+async fn collect<'a>(
+    session: &mut Session,
+    most: usize,
+    room: &'a Semaphore,
+) -> Result<(Bytes, SemaphorePermit<'a>), Unanswered> {
+    let full = || Unanswered::Failure(Failure::QueueUnavailable);
+    let mut part = room.try_acquire_many(0).map_err(|_| full())?;
+    let mut body = BytesMut::new();
+    loop {
+        let chunk = session.as_downstream_mut().read_request_body().await;
+        let Some(chunk) = chunk.map_err(Unanswered::Broken)? else {
+            return Ok((body.freeze(), part));
+        };
+        if body.len() + chunk.len() > most {
+            return Err(Unanswered::Failure(Failure::TooLarge(most)));
+        }
+        let kilobytes = (body.len() + chunk.len()).div_ceil(1024) - part.num_permits();
+        let more = room.acquire_many(u32::try_from(kilobytes).unwrap_or(u32::MAX));
+        let more = timeout(ROOM, more).await.map_err(|_| full())?;
+        part.merge(more.map_err(|_| full())?);
+        body.extend_from_slice(&chunk);
     }
 }

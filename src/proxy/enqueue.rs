@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use super::body::{self, Unanswered};
 use super::context::{Call, Target};
@@ -26,12 +27,14 @@ const BAD_CALLBACK: Failure =
     Failure::BadRequest("X-Callback-Url has to be an absolute http or https URL");
 const BAD_KEY: Failure = Failure::BadRequest("Idempotency-Key has to be 1 to 255 characters");
 
-/// Takes a call for `function`, whose path it is from `rest` on, and answers 202 once it is safe.
+/// Takes a call for `function`, whose path it is from `rest` on, and answers 202 once it is safe. Its
+/// body is held in memory until then, in `room`.
 pub async fn enqueue(
     session: &mut Session,
     call: &mut Call,
     function: Arc<Function>,
     rest: usize,
+    room: &Semaphore,
 ) -> Result<(), Unanswered> {
     let gateway = Arc::clone(call.gateway());
     call.target = Target::Function {
@@ -42,7 +45,7 @@ pub async fn enqueue(
     let head = session.req_header();
     let callback = callback(head).map_err(Unanswered::Failure)?;
     let key = key(head).map_err(Unanswered::Failure)?;
-    let chosen = head.headers.contains_key(headers::CALL_ID);
+    let chosen = call.call_id().is_some() && head.headers.contains_key(headers::CALL_ID);
     if let (false, Some(identity)) = (chosen, &mut call.identity) {
         // In order of time: those are stored close together.
         if let Ok(id) = HeaderValue::from_str(CallId::new().as_str()) {
@@ -50,7 +53,8 @@ pub async fn enqueue(
         }
     }
     let most = gateway.queue.max_body();
-    let body = body::read(session, most, call.snapshot.config.timeouts.read).await?;
+    let read = call.snapshot.config.timeouts.read;
+    let (body, _room) = body::read_within(session, most, read, room).await?;
     let invocation = invocation(session.req_header(), call, &function, rest, callback, body);
     let submission = Submission {
         call_id: call.call_id().unwrap_or_default().into(),

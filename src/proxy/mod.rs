@@ -23,6 +23,8 @@ use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
+use tokio::sync::Semaphore;
+
 use crate::access_log::{AccessLog, Record};
 use crate::admin;
 use crate::config::{LogFormat, PathPattern};
@@ -43,6 +45,8 @@ use upstream::limit;
 pub struct Proxy {
     gateway: Arc<Gateway>,
     admin: Option<AdminBridge>,
+    /// Kilobytes of bodies of asynchronous calls that may be held at once.
+    bodies: Semaphore,
     log: AccessLog,
 }
 
@@ -52,6 +56,7 @@ impl Proxy {
         Self {
             gateway,
             admin: router.map(AdminBridge::new),
+            bodies: Semaphore::new(body::KILOBYTES),
             log,
         }
     }
@@ -323,7 +328,8 @@ impl Proxy {
                 call.identify(session.req_header());
                 call.queued = true;
                 let function = self.find_known(call, &name).await?;
-                let enqueued = enqueue::enqueue(session, call, function, rest).await;
+                let room = &self.bodies;
+                let enqueued = enqueue::enqueue(session, call, function, rest, room).await;
                 self.answered(call, path, enqueued)
             }
             Route::Nowhere => Err(Failure::NoRoute),
@@ -362,20 +368,10 @@ impl Proxy {
         if let Some(function) = call.snapshot.function(name) {
             return Ok(Arc::clone(function));
         }
-        if call.snapshot.direct() {
-            return self.find(call, name).await;
-        }
         call.target = Target::Missing { name: name.into() };
         let namespace = call.snapshot.config.default_namespace();
-        if call.snapshot.fallback.is_some()
-            && let Ok(function) = FunctionName::parse(name, namespace)
-        {
-            // It may have been deployed past this gateway a moment ago. Who is not there, or cannot be
-            // asked, is not there.
-            let _ = self.gateway.scaler.look(&function).await;
-            call.snapshot = self.gateway.registry.current();
-        }
-        let found = call.snapshot.function(name).cloned();
+        let name = FunctionName::parse(name, namespace).map_err(|_| Failure::NoFunction)?;
+        let found = self.gateway.find(&call.snapshot, &name).await;
         found.ok_or(Failure::NoFunction)
     }
 

@@ -211,13 +211,13 @@ impl Record {
 
     /// Notes a try of its function after which it has ended in `state`, or is tried again at `next`.
     pub fn tried(&mut self, tried: Try, now: Millis, then: Then) {
-        self.attempts += 1;
+        self.attempts += u32::from(!matches!(then, Then::Wait(_)));
         if self.tries.len() >= TRIES {
             self.tries.remove(0);
         }
         self.tries.push(tried);
         match then {
-            Then::Again(at) => {
+            Then::Again(at) | Then::Wait(at) => {
                 self.state = State::Retrying;
                 self.next = Some(at);
             }
@@ -278,6 +278,8 @@ impl Record {
 /// What follows a try of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Then {
+    /// Another one, at this time; this one does not count, as the function had no place for it.
+    Wait(Millis),
     /// Another one, at this time.
     Again(Millis),
     /// Nothing: it has ended.

@@ -10,6 +10,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::connector::{Connector, authority};
+use crate::config::Provider;
 use crate::duration::format_duration;
 use crate::error::Failure;
 use crate::functions::{Function, Lease, PathRule, Snapshot};
@@ -28,9 +29,14 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 /// Why no answer came from a function.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// It has no place for the call.
-    #[error("{0}")]
-    Refused(String),
+    /// It was not called.
+    #[error("{why}")]
+    Refused {
+        /// Whether it is there, or may be, and has no place for the call now.
+        busy: bool,
+        /// In words.
+        why: String,
+    },
     /// The connection failed.
     #[error("function {function}: {source}")]
     Broken {
@@ -53,6 +59,19 @@ pub enum CallError {
     /// It took longer than this.
     #[error("it took longer than {} (queue.timeout)", format_duration(*.0))]
     TimedOut(Duration),
+}
+
+impl CallError {
+    /// Whether the function has not even been tried, and a while later may be.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Refused { busy: true, .. })
+    }
+}
+
+/// Whether who owns the functions cannot be asked.
+fn is_away(gateway: &Gateway, snapshot: &Snapshot) -> bool {
+    let remote = matches!(snapshot.config.provider, Provider::Remote(_));
+    remote && gateway.metrics.provider_up.get() == 0
 }
 
 /// Calls functions, and keeps connections to them.
@@ -79,10 +98,18 @@ impl Caller {
         call_id: &str,
     ) -> Result<Outcome, CallError> {
         let key = invocation.function.to_string();
-        let refused = |failure: Failure| CallError::Refused(failure.message(&key));
-        let Some(function) = snapshot.function(&key) else {
+        let refused = |failure: Failure| CallError::Refused {
+            // Who cannot be asked may have it all the same.
+            busy: match failure {
+                Failure::NoFunction => is_away(gateway, snapshot),
+                _ => true,
+            },
+            why: failure.message(&key),
+        };
+        let Some(function) = gateway.find(snapshot, &invocation.function).await else {
             return Err(refused(Failure::NoFunction));
         };
+        let function = &function;
         let lease = match function.try_lease(None) {
             Some(lease) => lease,
             None => {

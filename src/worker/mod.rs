@@ -91,9 +91,13 @@ impl Worker {
             return CALLBACKS_PER_FUNCTION;
         }
         // Who waited in line for a function would take a worker's place from the others.
-        let function = snapshot.function(&lane.function.to_string());
-        let room = function.and_then(|function| function.room());
-        queue.per_function.min(room.unwrap_or(usize::MAX)).max(1)
+        match snapshot.function(&lane.function.to_string()) {
+            Some(function) => {
+                let room = function.room().unwrap_or(usize::MAX);
+                queue.per_function.min(room).max(1)
+            }
+            None => 1,
+        }
     }
 
     fn step(self: Arc<Self>, ticket: Ticket) -> impl Future<Output = ()> + Send {

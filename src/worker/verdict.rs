@@ -9,7 +9,11 @@ use super::callback::{PostError, Posted};
 use super::retry_after::retry_after;
 use crate::config::Retry;
 use crate::queue::retry::again;
-use crate::queue::{CallbackState, CallbackThen, Outcome, Record, State, Then, now};
+use crate::queue::{CallbackState, CallbackThen, Millis, Outcome, Record, State, Then, now};
+
+/// Time after its submission for which a call waits for a function that has no place for it, and its
+/// tries do not count; in milliseconds.
+const BUSY: Millis = 24 * 3600 * 1000;
 
 /// What comes after a try of a function.
 pub struct Verdict {
@@ -44,6 +48,19 @@ pub fn after_call(record: &Record, retry: &Retry, result: Result<Outcome, CallEr
             }),
             outcome: Some(outcome),
         },
+        Err(error) if error.is_busy() && now() < record.submitted.saturating_add(BUSY) => {
+            let patient = Retry {
+                attempts: u32::MAX,
+                ..*retry
+            };
+            // Both are at most 20.
+            let tries = record.tries.len() as u32 + 1;
+            let at = next(&patient, tries, None);
+            Verdict {
+                then: Then::Wait(at.unwrap_or_else(now)),
+                outcome: None,
+            }
+        }
         // It may not have been called at all.
         Err(_) => match next(retry, tries, None) {
             Some(at) => Verdict {
@@ -144,9 +161,36 @@ mod tests {
         })
     }
 
+    #[test]
+    fn a_function_without_a_place_is_waited_for_and_no_try_is_spent() {
+        let refused = |busy| {
+            let why = "no place".to_owned();
+            Err(CallError::Refused { busy, why })
+        };
+        let then = |record: &Record, busy| after_call(record, &retry(), refused(busy)).then;
+        let mut fresh = record(2);
+        fresh.submitted = now();
+        assert!(matches!(then(&fresh, true), Then::Wait(_)));
+        assert_eq!(then(&fresh, false), Then::End(State::Dead));
+        let mut old = record(2);
+        old.submitted = now() - BUSY - 1;
+        assert_eq!(then(&old, true), Then::End(State::Dead));
+        let tried = crate::queue::Try {
+            at: 0,
+            took: 0,
+            status: None,
+            error: None,
+        };
+        fresh.tried(tried, now(), Then::Wait(5));
+        assert_eq!(
+            (fresh.attempts, fresh.next, fresh.state),
+            (2, Some(5), State::Retrying)
+        );
+    }
+
     fn state(attempts: u32, result: Result<Outcome, CallError>) -> Option<State> {
         match after_call(&record(attempts), &retry(), result).then {
-            Then::Again(_) => None,
+            Then::Again(_) | Then::Wait(_) => None,
             Then::End(state) => Some(state),
         }
     }

@@ -13,7 +13,7 @@ use crate::function::{Codes, MAX_ATTEMPTS, RetryLabels};
 const RETRY_CODES: [u16; 6] = [408, 429, 500, 502, 503, 504];
 
 /// Longest body that can be asked for: bodies of queued calls are held in memory.
-const MAX_BODY: u64 = 1 << 30;
+const MAX_BODY: u64 = 256 << 20;
 
 impl Reader<'_> {
     pub(super) fn queue(&mut self, raw: file::Queue) -> Queue {
@@ -86,7 +86,7 @@ impl Reader<'_> {
     fn body(&mut self, key: &str, raw: &Option<file::Scalar<Size>>) -> usize {
         let Size(size) = self.read_or(key, raw, Size(1 << 20));
         if let (Some(scalar), true) = (raw, size > MAX_BODY) {
-            self.refuse(scalar.origin, key, "is more than 1GiB");
+            self.refuse(scalar.origin, key, "is more than 256MiB");
         }
         usize::try_from(size).unwrap_or(usize::MAX)
     }
