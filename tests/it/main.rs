@@ -24,3 +24,4 @@ mod reload;
 mod start;
 mod state;
 mod system;
+mod worker;

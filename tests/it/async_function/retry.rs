@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Gateway, Kind, Upstream, on_each_queue, unused_port};
+use crate::harness::{Gateway, Kind, Provider, Upstream, eventually, on_each_queue, unused_port};
 
 on_each_queue! {
     a_failed_call_is_tried_again_until_it_succeeds,
@@ -244,5 +244,30 @@ fn a_function_that_was_removed_leaves_a_dead_letter(kind: Kind) {
             .as_str()
             .is_some_and(|why| why.contains("fig")),
         "{last}"
+    );
+}
+
+#[test]
+fn a_call_outlives_a_provider_that_is_away() {
+    let provider = Provider::with(&["fig"]);
+    let queue = "queue: { retry: { attempts: 2, min_wait: 5ms, max_wait: 20ms } }\n";
+    let mut gateway = Gateway::start(&format!("{}{queue}", provider.selected()));
+    provider.hold(true);
+    eventually("the list is known", || {
+        gateway.try_submit("fig", &[], "").status == 202
+    });
+    let location = gateway.submit("fig", "");
+    gateway.kill();
+    drop(provider);
+    gateway.restart();
+    let call = gateway.call_when(&location, "tried again and again", |call| {
+        call["tries"]
+            .as_array()
+            .is_some_and(|tries| tries.len() > 5)
+    });
+    assert_eq!(
+        (&call["state"], &call["attempts"]),
+        (&json!("retrying"), &json!(0)),
+        "{call}"
     );
 }

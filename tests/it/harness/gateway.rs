@@ -397,7 +397,11 @@ impl Gateway {
         let deadline = Instant::now() + PATIENCE * 2;
         loop {
             let ended = self.has_ended();
-            if let (Some(api), Some(metrics)) = (self.printed("API"), self.printed("metrics")) {
+            // A worker serves none.
+            let is_worker = self.setup.arguments.iter().any(|word| word == "worker");
+            let none = is_worker.then_some(self.api);
+            let api = self.printed("API").or(none);
+            if let (Some(api), Some(metrics)) = (api, self.printed("metrics")) {
                 (self.api, self.metrics) = (api, metrics);
                 let health = try_request(metrics, "GET", "/healthz", &[], b"");
                 // The last of the lines that say where everything is: tests read those before it.
