@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::client::try_request;
 use super::process::signal;
-use super::{PATIENCE, unused_port};
+use super::{PATIENCE, eventually, unused_port};
 
 /// Where `make test-tools` unpacks what the machine lacks.
 const UNPACKED: &str = "target/tools/usr";
@@ -125,9 +125,13 @@ impl Server {
         assert!(self.is_ready(), "it ends at once:\n{}", self.log());
     }
 
-    /// Sends it a signal.
+    /// Sends it a signal. Once this returns, a server that is to stop does nothing any more.
+    #[track_caller]
     pub fn signal(&self, which: Signal) {
         signal(self.child.id(), which);
+        if which == Signal::STOP {
+            eventually("it has stopped", || has_stopped(self.child.id()));
+        }
     }
 
     fn new(ready: Ready, command: impl Fn(&Path, SocketAddr) -> Command) -> Self {
@@ -171,6 +175,18 @@ impl Drop for Server {
 fn says_ready(address: SocketAddr) -> bool {
     let answer = try_request(address, "GET", "/-/ready", &[], b"");
     answer.is_ok_and(|answer| answer.status == 200)
+}
+
+/// Whether all threads of a process are stopped (proc(5), the state in `stat`).
+fn has_stopped(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let is_stopped = |task: PathBuf| {
+        let stat = fs::read_to_string(task.join("stat")).unwrap_or_default();
+        stat.rsplit(')')
+            .next()
+            .is_some_and(|rest| rest.starts_with(" T"))
+    };
+    tasks.flatten().all(|task| is_stopped(task.path()))
 }
 
 fn spawn(mut command: Command, dir: &TempDir) -> Child {
