@@ -48,7 +48,7 @@ bench: bench-micro bench-load ## every benchmark
 bench-micro: setup ## micro benchmarks of routing and header work
 	$(CARGO) bench --locked --bench '*'
 
-bench-load: load-tools build ## load against nginx, classic calls, changes under load, scaling from zero
+bench-load: load-tools test-tools build ## load against nginx, changes under load, from zero, queued calls
 	benches/load/run compare
 	benches/load/run classic
 	benches/load/run reloads
@@ -56,6 +56,7 @@ bench-load: load-tools build ## load against nginx, classic calls, changes under
 	benches/load/run listing
 	benches/load/run herd
 	benches/load/run coldstart
+	benches/load/run calls
 
 advisories: setup tools ## known holes in dependencies; downloads the RustSec advisory database
 	@echo "this needs the RustSec advisory database, which is fetched from GitHub"
