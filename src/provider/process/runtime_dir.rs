@@ -11,9 +11,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 const PREFIX: &str = "gateway-";
 const LOCK: &str = "lock";
+/// Longest time in which a directory is made.
+const MAKING: Duration = Duration::from_secs(60);
 
 /// Longest path of a directory, so that a socket in it stays below the 104 bytes that the shortest
 /// `sun_path` of the supported systems has (macOS; Linux has 108).
@@ -129,6 +132,9 @@ fn remove_stale(parent: &Path) {
         if ours && let Some(_lock) = stale(&path) {
             tracing::info!(path = %path.display(), "removing what a dead gateway left");
             let _ = fs::remove_dir_all(path);
+        } else if ours && is_old(&path) {
+            // It was being removed when that was broken off. One that is not empty stays.
+            let _ = fs::remove_dir(path);
         }
     }
 }
@@ -140,12 +146,35 @@ fn stale(path: &Path) -> Option<File> {
     lock.try_lock().is_ok().then_some(lock)
 }
 
+/// Whether a directory cannot be in the making any more.
+fn is_old(path: &Path) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age >= MAKING))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_was_half_removed_is_removed_and_what_is_in_the_making_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let made = |name: &str, age: u64| {
+            let path = parent.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let time = std::time::SystemTime::now() - Duration::from_secs(age);
+            File::open(&path).unwrap().set_modified(time).unwrap();
+            path
+        };
+        let (old, new) = (made("gateway-1", 61), made("gateway-2", 5));
+        let others = made("somebodys", 1000);
+        let _own = RuntimeDir::create(parent.path()).unwrap();
+        assert!(!old.exists());
+        assert!(new.exists() && others.exists());
+    }
 
     #[test]
     fn gateways_that_start_together_leave_each_other_alone() {
