@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Config};
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -57,6 +58,22 @@ pub enum Source {
 pub struct Sources {
     wanted: Mutex<HashSet<Source>>,
     changed: Notify,
+}
+
+/// What hands out a source's messages.
+pub(super) struct Consumer {
+    pub name: String,
+    pub subject: String,
+}
+
+/// A message as it comes out of the stream.
+pub(super) struct Arrival {
+    content: Bytes,
+    headers: HeaderMap,
+    /// When it was published, in nanoseconds since 1970.
+    published: i128,
+    sequence: u64,
+    delivered: i64,
 }
 
 /// What one consumer sends here.
@@ -133,7 +150,7 @@ impl Jetstream {
         let nats = self.link.nats();
         let nats = nats.map_err(|error| Refusal::NoAnswer(error.to_string()))?;
         let consumer = self.consumer(nats, source).await?;
-        let mut intake = Intake::open(nats, &self.streams.work, &consumer).await?;
+        let mut intake = Intake::open(nats, &self.streams.work, &consumer.name).await?;
         let fed = tokio::select! {
             fed = self.feed_through(nats, &mut intake, source, share, last) => fed,
             () = self.closed.cancelled() => Ok(()),
@@ -190,20 +207,29 @@ impl Jetstream {
         }
     }
 
-    /// Makes sure that there is a consumer, which all gateways share.
-    async fn consumer(&self, nats: &Nats, source: &Source) -> Result<String, Refusal> {
-        let (name, subject) = match source {
-            Source::Others => ("others".to_owned(), self.streams.subject.clone()),
+    /// The consumer of a source, which all gateways share.
+    pub(super) fn consumer_of(&self, source: &Source) -> Consumer {
+        match source {
+            Source::Others => Consumer {
+                name: "others".to_owned(),
+                subject: self.streams.subject.clone(),
+            },
             Source::Function(function) => {
                 let subject = self.streams.subject_of(function);
                 let digest = Sha256::digest(subject.as_bytes());
-                let [a, b, c, d, ..] = digest[..] else {
-                    return Err(Refusal::Strange("a short digest".to_owned()));
-                };
-                let number = u32::from_be_bytes([a, b, c, d]);
-                (format!("{}-{number:08x}", function.name()), subject)
+                let number = digest[..4]
+                    .iter()
+                    .fold(0, |number, byte| number << 8 | u32::from(*byte));
+                let name = format!("{}-{number:08x}", function.name());
+                Consumer { name, subject }
             }
-        };
+        }
+    }
+
+    /// Makes sure that there is a consumer.
+    async fn consumer(&self, nats: &Nats, source: &Source) -> Result<Consumer, Refusal> {
+        let consumer = self.consumer_of(source);
+        let Consumer { name, subject } = &consumer;
         let config = Config {
             durable_name: Some(name.clone()),
             ack_policy: AckPolicy::Explicit,
@@ -217,14 +243,14 @@ impl Jetstream {
         let content = json!({ "stream_name": self.streams.work, "config": config });
         let question = format!("CONSUMER.CREATE.{}.{name}.{subject}", self.streams.work);
         nats.api::<IgnoredAny>(&question, &content).await?;
-        Ok(name)
+        Ok(consumer)
     }
 
     async fn hold(&self, nats: &Nats, message: Message, share: &Arc<Share>) {
         let Some(reply) = message.reply.clone() else {
             return;
         };
-        let Some(call) = self.read(nats, message) else {
+        let Some(call) = self.read(Arrival::of(nats, message)) else {
             nats.say(reply, Bytes::from_static(b"+ACK")).await;
             return;
         };
@@ -253,20 +279,20 @@ impl Jetstream {
     }
 
     /// Reads a message; `None` if it can never be called.
-    fn read(&self, nats: &Nats, message: Message) -> Option<Call> {
-        let message = nats.delivered(message);
-        let decoded = message::decode(&message.payload, &self.default_namespace);
-        let (Ok(invocation), Ok(info)) = (decoded, message.info()) else {
-            let subject = message.subject.as_str();
-            tracing::warn!(subject, "thrown away: a message that is no queued call");
+    pub(super) fn read(&self, arrival: Option<Arrival>) -> Option<Call> {
+        let decode = |arrival: Arrival| {
+            let decoded = message::decode(&arrival.content, &self.default_namespace);
+            Some((decoded.ok()?, arrival))
+        };
+        let Some((invocation, arrival)) = arrival.and_then(decode) else {
+            tracing::warn!("thrown away: a message that is no queued call");
             return None;
         };
-        let published = info.published.unix_timestamp_nanos();
-        let headers = message.headers.as_ref();
-        let header = |name| headers.and_then(|headers: &HeaderMap| headers.get(name));
+        let published = arrival.published;
+        let header = |name| arrival.headers.get(name);
         let own = header(ID).and_then(|id| CallId::parse(id.as_str()));
         // A message without an id gets one that stays the same however often it is handed out.
-        let made = || CallId::parse(&format!("{published:x}-{}", info.stream_sequence));
+        let made = || CallId::parse(&format!("{published:x}-{}", arrival.sequence));
         let id = own.or_else(made)?;
         let call_id = header(CALL_ID).map(|call_id| call_id.as_str());
         let call_id = call_id.or_else(|| invocation.header(&HeaderName::from_static("x-call-id")));
@@ -277,10 +303,37 @@ impl Jetstream {
                 .and_then(|replays| replays.as_str().parse().ok())
                 .unwrap_or(0),
             submitted: in_millis(published),
-            delivered: info.delivered,
+            delivered: arrival.delivered,
             id,
             invocation,
         })
+    }
+}
+
+impl Arrival {
+    /// A message that was handed out.
+    fn of(nats: &Nats, message: Message) -> Option<Self> {
+        let message = nats.delivered(message);
+        let info = message.info().ok()?;
+        Some(Self {
+            published: info.published.unix_timestamp_nanos(),
+            sequence: info.stream_sequence,
+            delivered: info.delivered,
+            content: message.payload.clone(),
+            headers: message.headers.clone().unwrap_or_default(),
+        })
+    }
+}
+
+impl From<StreamMessage> for Arrival {
+    fn from(message: StreamMessage) -> Self {
+        Self {
+            published: message.time.unix_timestamp_nanos(),
+            sequence: message.sequence,
+            delivered: 0,
+            content: message.payload,
+            headers: message.headers,
+        }
     }
 }
 

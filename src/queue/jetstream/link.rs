@@ -11,11 +11,12 @@ use async_nats::connection::State;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::publish::PublishAck;
 use async_nats::jetstream::response::Response;
+use async_nats::jetstream::stream::RawMessage;
 use async_nats::jetstream::{self, Context, ErrorCode};
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, Message, StatusCode, Subject};
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
@@ -74,6 +75,11 @@ pub enum Refusal {
     /// An answer that is none.
     #[error("unexpected answer: {0}")]
     Strange(String),
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    message: RawMessage,
 }
 
 #[derive(Default)]
@@ -280,8 +286,12 @@ impl Nats {
         content: &impl Serialize,
     ) -> Result<T, Refusal> {
         let strange = |error: serde_json::Error| Refusal::Strange(error.to_string());
-        let content = serde_json::to_vec(content).map_err(strange)?;
-        let request = Request::new().payload(content.into());
+        let content = match serde_json::to_vec(content).map_err(strange)? {
+            // Some questions may have no content at all.
+            nothing if nothing == b"null" => Bytes::new(),
+            content => content.into(),
+        };
+        let request = Request::new().payload(content);
         let answer = self.request(format!("$JS.API.{question}"), request).await?;
         read(&answer)
     }
@@ -320,16 +330,32 @@ impl Nats {
         stored(answer)
     }
 
-    /// The oldest message of a subject.
-    pub async fn oldest(
+    /// The oldest message of a subject, of those that are not older than some other.
+    pub async fn next(
         &self,
         stream: &str,
+        sequence: u64,
         subject: &str,
     ) -> Result<Option<StreamMessage>, Refusal> {
-        let question = format!("$JS.API.DIRECT.GET.{stream}");
-        let content = serde_json::json!({ "seq": 1, "next_by_subj": subject }).to_string();
-        let request = Request::new().payload(content.into());
-        stored(self.request(question, request).await?)
+        let content = json!({ "seq": sequence, "next_by_subj": subject });
+        self.message(stream, &content).await
+    }
+
+    /// A message as the stream's leader has it: what is got directly may be stale.
+    async fn message(
+        &self,
+        stream: &str,
+        wanted: &impl Serialize,
+    ) -> Result<Option<StreamMessage>, Refusal> {
+        let question = format!("STREAM.MSG.GET.{stream}");
+        let found = match self.api::<Stored>(&question, wanted).await {
+            Ok(Stored { message }) => message,
+            Err(Refusal::Said(error)) if is_gone(&error) => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
+        let message = StreamMessage::try_from(found);
+        let strange = |error: async_nats::Error| Refusal::Strange(error.to_string());
+        message.map(Some).map_err(strange)
     }
 
     /// Says something that is answered by nobody.

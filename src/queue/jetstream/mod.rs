@@ -17,6 +17,7 @@ mod held;
 mod link;
 mod scout;
 mod step;
+mod strays;
 mod streams;
 mod submit;
 mod table;
@@ -42,6 +43,7 @@ use counts::Counts;
 use feeder::Sources;
 use held::Held;
 use link::{ANSWER, Link};
+use strays::Strays;
 use streams::Streams;
 use submit::{Keyed, LeftOver};
 use table::Table;
@@ -67,6 +69,7 @@ pub struct Jetstream {
     held: Held,
     counts: Counts,
     sources: Sources,
+    strays: Strays,
     /// How many feeders there are.
     feeders: AtomicUsize,
     left_over: LeftOver,
@@ -96,6 +99,7 @@ impl Jetstream {
             held: Held::default(),
             counts: Counts::default(),
             sources: Sources::default(),
+            strays: Strays::default(),
             feeders: AtomicUsize::new(0),
             left_over: LeftOver::default(),
             closed: CancellationToken::new(),
@@ -178,6 +182,7 @@ impl Queue for Jetstream {
             tokio::join!(
                 self.link.keep(&self.streams, &self.config),
                 self.scout(),
+                self.care_for_strays(),
                 self.keep_alive(),
                 self.hear_of_cancelled(),
                 self.clear_left_over(),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use super::super::Millis;
 use super::Jetstream;
 use super::counts::Waiting;
 use super::feeder::{Source, in_millis};
@@ -76,15 +77,24 @@ impl Jetstream {
             self.sources.want(Source::Function(function.clone()));
         }
         for (function, waiting) in by_function.iter_mut().take(OLDEST) {
-            let subject = self.streams.subject_of(function);
-            // A stream of somebody else may not allow it.
-            let Ok(oldest) = nats.oldest(&self.streams.work, &subject).await else {
-                break;
-            };
-            let time = oldest.map(|message| message.time.unix_timestamp_nanos());
-            waiting.oldest = time.map(in_millis);
+            let source = Source::Function(function.clone());
+            waiting.oldest = self.oldest(nats, source).await?;
+        }
+        let known: usize = by_function.values().map(|waiting| waiting.calls).sum();
+        if all > known {
+            self.oldest(nats, Source::Others).await?;
         }
         self.counts.replace(all, by_function);
         Ok(())
+    }
+
+    /// When the oldest message of a source was published.
+    async fn oldest(&self, nats: &Nats, source: Source) -> Result<Option<Millis>, Refusal> {
+        let subject = self.consumer_of(&source).subject;
+        let oldest = nats.next(&self.streams.work, 1, &subject).await?;
+        Ok(oldest.map(|message| {
+            self.strays.see(source, message.sequence);
+            in_millis(message.time.unix_timestamp_nanos())
+        }))
     }
 }

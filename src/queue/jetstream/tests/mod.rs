@@ -554,6 +554,40 @@ async fn nothing_is_lost_when_the_server_is_killed_while_calls_flow() {
 }
 
 #[tokio::test]
+async fn what_a_crashed_server_would_never_hand_out_again_is_cared_for() {
+    let mut server = Server::start();
+    let peer = server.peer().await;
+    let lost = peer.post(call("echo", "lost")).await;
+    peer.post(call("echo", "made")).await;
+    // Somebody else's has no id of its own, and waits where theirs do.
+    let theirs = Bytes::from(message::encode(&call("echo", "theirs").invocation));
+    let client = server.client().await;
+    client.publish("calls", theirs).await.unwrap();
+    client.flush().await.unwrap();
+    let held = async || peer.held.replies().len() == 3;
+    eventually("all are handed out", held).await;
+    let before = server.stop("calls");
+    server.restart();
+    peer.is_ready().await;
+    let made: BTreeSet<_> = peer.work_off(3).await.into_iter().collect();
+    assert_eq!(made.len(), 3);
+    let nats = peer.link.nats().unwrap();
+    let removed = peer.results.remove(nats, lost.id.as_str(), 0);
+    removed.await.unwrap();
+    server.stop("calls");
+    // The stream knows nothing of what its consumers know.
+    server.restart_with("calls", &before);
+    peer.is_ready().await;
+    assert_eq!(peer.work_off(1).await, ["lost"]);
+    eventually("nothing is left", async || {
+        let info: Value = nats.api("STREAM.INFO.calls", &()).await.unwrap();
+        info["state"]["messages"] == 0
+    })
+    .await;
+    assert!(peer.is_idle().await);
+}
+
+#[tokio::test]
 async fn three_servers_go_on_when_one_of_them_is_killed() {
     let mut servers = Server::cluster();
     let urls: Vec<_> = servers.iter().map(|server| server.settings().url).collect();

@@ -124,6 +124,29 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Lets it end in order, and keeps a copy of a stream's messages.
+    pub fn stop(&mut self, stream: &str) -> TempDir {
+        self.signal(Signal::TERM);
+        self.child.wait().unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        copy_files(&self.messages(stream), copy.path());
+        copy
+    }
+
+    /// Starts it with the messages that a stream had before.
+    pub fn restart_with(&mut self, stream: &str, copy: &TempDir) {
+        let messages = self.messages(stream);
+        fs::remove_dir_all(&messages).unwrap();
+        fs::create_dir(&messages).unwrap();
+        copy_files(copy.path(), &messages);
+        self.restart();
+    }
+
+    fn messages(&self, stream: &str) -> PathBuf {
+        let streams = self.dir.path().join("store/jetstream/$G/streams");
+        streams.join(stream).join("msgs")
+    }
+
     pub fn restart(&mut self) {
         self.child = spawn(self.dir.path(), self.port);
         assert!(self.is_up(), "{}", self.log());
@@ -359,6 +382,13 @@ pub fn body(work: &Work) -> String {
     match &work.step {
         Step::Call(invocation) => String::from_utf8(invocation.body.to_vec()).unwrap(),
         Step::Callback(_) => panic!("a callback"),
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 
