@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::super::backlog::{Cancelled, Place};
+use super::super::backlog::Place;
 use super::super::{
     CallId, Millis, Outcome, QueueError, Record, Stage, State, Step, Ticket, Work, in_millis,
     message, now,
@@ -53,8 +53,13 @@ impl Jetstream {
         let end = Instant::now() + AWAY;
         loop {
             // Handed out again meanwhile, it is acknowledged elsewhere.
-            let held = self.held.get(place.key());
-            let message = held.ok_or_else(|| QueueError::Failed("it was given back".to_owned()))?;
+            let Some(message) = self.held.get(place.key()) else {
+                if place.cancelled().is_cancelled() && !self.closed.is_cancelled() {
+                    // Somebody cancelled it, and that is written down.
+                    return Ok(());
+                }
+                return Err(QueueError::Failed("it was given back".to_owned()));
+            };
             let known = || message.known.outcome.clone();
             let outcome = fitted.clone().unwrap_or_else(known);
             match self.note(&message, &record, &outcome).await {
@@ -312,6 +317,10 @@ impl Jetstream {
             place.go_on(lane, due);
             return;
         }
+        if self.held.remove(place.key()).is_none() {
+            // It was cancelled meanwhile.
+            return;
+        }
         let wait = Duration::from_millis(wait);
         nats.say(message.reply.clone(), put_off(wait)).await;
         let back = SentBack {
@@ -320,7 +329,6 @@ impl Jetstream {
             sequence: sequence_of(&message.reply).unwrap_or(0),
         };
         self.counts.send_back(&record.id, back);
-        self.held.remove(place.key());
         place.forget();
     }
 
@@ -331,8 +339,9 @@ impl Jetstream {
 
     /// Forgets a call that has ended.
     fn forget(&self, place: Place, message: &Message) {
-        self.counts.subtract(&message.lane.function);
-        self.held.remove(place.key());
+        if self.held.remove(place.key()).is_some() {
+            self.counts.subtract(&message.lane.function);
+        }
         place.forget();
     }
 
@@ -342,16 +351,13 @@ impl Jetstream {
             self.take_back_message(id).await;
             return;
         };
-        match self.backlog.cancel(&message.lane, message.item) {
-            Cancelled::Waiting => {
-                self.held.remove(message.item.key);
-                self.counts.subtract(&message.lane.function);
-                if let Ok(nats) = self.link.nats() {
-                    nats.say(message.reply, Bytes::from_static(b"+ACK")).await;
-                }
+        self.backlog.cancel(&message.lane, message.item);
+        // Whoever runs it drops his ticket, or learns from this that nothing is left to be noted.
+        if self.held.remove(message.item.key).is_some() {
+            self.counts.subtract(&message.lane.function);
+            if let Ok(nats) = self.link.nats() {
+                nats.say(message.reply, Bytes::from_static(b"+ACK")).await;
             }
-            // Its ticket comes back, and then it is seen that it has ended.
-            Cancelled::Running | Cancelled::Absent => {}
         }
     }
 

@@ -52,6 +52,13 @@ fn with_callback(body: &str) -> Submission {
     submission
 }
 
+/// How many messages wait on the server.
+async fn messages(peer: &Peer) -> u64 {
+    let nats = peer.link.nats().unwrap();
+    let info: Value = nats.api("STREAM.INFO.calls", &()).await.unwrap();
+    info["state"]["messages"].as_u64().unwrap()
+}
+
 fn all() -> Wanted {
     Wanted {
         limit: 100,
@@ -356,6 +363,10 @@ async fn what_is_cancelled_while_it_runs_is_broken_off_wherever_that_is() {
         assert!(runner.is_idle().await);
         let found = one.find(&accepted.id).await.unwrap().unwrap();
         assert_eq!(found.record.state, State::Cancelled);
+        eventually("nothing is left of it", async || {
+            runner.held.replies().is_empty() && messages(runner).await == 0
+        })
+        .await;
     }
 }
 
@@ -579,11 +590,7 @@ async fn what_a_crashed_server_would_never_hand_out_again_is_cared_for() {
     server.restart_with("calls", &before);
     peer.is_ready().await;
     assert_eq!(peer.work_off(1).await, ["lost"]);
-    eventually("nothing is left", async || {
-        let info: Value = nats.api("STREAM.INFO.calls", &()).await.unwrap();
-        info["state"]["messages"] == 0
-    })
-    .await;
+    eventually("nothing is left", async || messages(&peer).await == 0).await;
     assert!(peer.is_idle().await);
 }
 
