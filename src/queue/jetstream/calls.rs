@@ -20,6 +20,7 @@ impl Jetstream {
     pub(super) async fn look_up(&self, id: &CallId) -> Result<Option<Found>, QueueError> {
         let nats = self.link.soon().await?;
         let row = match self.calls.get(nats, id.as_str()).await? {
+            Some(row) if has_expired(&row.known) => None,
             Some(row) => Some(row),
             // It is written here before it goes there.
             None => self.results.get(nats, id.as_str()).await?,
@@ -36,7 +37,8 @@ impl Jetstream {
         let is_wanted = |record: &Record| {
             let function = wanted.function.as_ref();
             let state = self.state_of(record);
-            function.is_none_or(|function| *function == record.function)
+            !has_expired(record)
+                && function.is_none_or(|function| *function == record.function)
                 && wanted.state.is_none_or(|wanted| wanted == state)
         };
         let listed = async {
@@ -149,6 +151,7 @@ impl Jetstream {
     async fn open_call(&self, nats: &Nats, id: &CallId) -> Result<Row<Record>, ChangeError> {
         let row = self.calls.get(nats, id.as_str()).await;
         match row.map_err(QueueError::from)? {
+            Some(row) if has_expired(&row.known) => Err(ChangeError::NotFound),
             Some(row) => Ok(row),
             None => Err(self.no_open_call(nats, id).await?),
         }
@@ -184,4 +187,9 @@ impl Jetstream {
     fn cancel_subject(&self) -> String {
         format!("_gateway.{}.cancel", self.streams.work)
     }
+}
+
+/// Whether a dead letter has been kept for long enough.
+fn has_expired(record: &Record) -> bool {
+    record.expires.is_some_and(|expires| expires <= now())
 }

@@ -8,8 +8,8 @@ use super::super::{CallId, Millis, now};
 use super::lock;
 use crate::function::FunctionName;
 
-/// Calls that were sent back and are remembered, at most.
-const SENT_BACK: usize = 100_000;
+/// Calls whose messages are remembered, at most.
+const REMEMBERED: usize = 100_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -28,19 +28,26 @@ pub struct Waiting {
 struct Numbers {
     all: usize,
     by_function: HashMap<FunctionName, Waiting>,
-    /// Calls that this gateway sent back to be tried again later.
-    sent_back: HashMap<CallId, SentBack>,
+    /// Calls that this gateway took in, or sent back to be tried again later.
+    remembered: HashMap<CallId, Remembered>,
 }
 
 /// A call that waits on the server for its next step.
 #[derive(Clone, Debug)]
-pub struct SentBack {
+pub struct Remembered {
     /// Its function.
     pub function: FunctionName,
-    /// When the step is due.
-    pub due: Millis,
+    /// When the step is due, if it is not the first.
+    pub due: Option<Millis>,
     /// The number of its message in the stream.
     pub sequence: u64,
+}
+
+impl Remembered {
+    /// Whether it waits to be tried again.
+    fn is_retrying(&self, now: Millis) -> bool {
+        self.due.is_some_and(|due| due >= now)
+    }
 }
 
 impl Counts {
@@ -49,13 +56,15 @@ impl Counts {
         lock(&self.0).all
     }
 
-    /// Takes over what the server says.
-    pub fn replace(&self, all: usize, by_function: HashMap<FunctionName, Waiting>) {
+    /// Takes over what the server says, which has no messages older than `first`.
+    pub fn replace(&self, all: usize, first: u64, by_function: HashMap<FunctionName, Waiting>) {
         let mut numbers = lock(&self.0);
         numbers.all = all;
         numbers.by_function = by_function;
         let now = now();
-        numbers.sent_back.retain(|_, back| back.due >= now);
+        numbers.remembered.retain(|_, call| {
+            call.sequence >= first && (call.due.is_none() || call.is_retrying(now))
+        });
     }
 
     /// Notes a call that was accepted.
@@ -80,16 +89,16 @@ impl Counts {
     }
 
     /// Notes a call that waits on the server for its next step.
-    pub fn send_back(&self, id: &CallId, back: SentBack) {
-        let sent_back = &mut lock(&self.0).sent_back;
-        if sent_back.len() < SENT_BACK {
-            sent_back.insert(id.clone(), back);
+    pub fn remember(&self, id: &CallId, call: Remembered) {
+        let remembered = &mut lock(&self.0).remembered;
+        if remembered.len() < REMEMBERED {
+            remembered.insert(id.clone(), call);
         }
     }
 
-    /// Forgets a call that was sent back.
-    pub fn take_back(&self, id: &CallId) -> Option<SentBack> {
-        lock(&self.0).sent_back.remove(id)
+    /// Forgets a call that waits on the server no more.
+    pub fn take_back(&self, id: &CallId) -> Option<Remembered> {
+        lock(&self.0).remembered.remove(id)
     }
 
     /// What waits and runs everywhere, given what waits and runs here.
@@ -101,8 +110,10 @@ impl Counts {
             .map(|depth| (depth.function.clone(), depth))
             .collect();
         let mut sent_back: HashMap<&FunctionName, usize> = HashMap::new();
-        for back in numbers.sent_back.values().filter(|back| back.due >= now) {
-            *sent_back.entry(&back.function).or_default() += 1;
+        for call in numbers.remembered.values() {
+            if call.is_retrying(now) {
+                *sent_back.entry(&call.function).or_default() += 1;
+            }
         }
         for (function, waiting) in &numbers.by_function {
             let depth = depths

@@ -254,6 +254,7 @@ impl Jetstream {
             nats.say(reply, Bytes::from_static(b"+ACK")).await;
             return;
         };
+        self.counts.take_back(&call.id);
         let (lane, due) = self.standing(&call).await;
         match self.held.add(call, reply.clone(), share.slot(), lane, due) {
             Added::New(lane, item) => self.backlog.push(lane, item),

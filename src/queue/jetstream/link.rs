@@ -325,6 +325,16 @@ impl Nats {
         stream: &str,
         subject: &str,
     ) -> Result<Option<StreamMessage>, Refusal> {
+        self.ask_leader(stream, &json!({ "last_by_subj": subject }))
+            .await
+    }
+
+    /// The same, as any of the servers has it.
+    pub async fn newest_anywhere(
+        &self,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<StreamMessage>, Refusal> {
         let question = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
         let answer = self.request(question, Request::new()).await?;
         stored(answer)
@@ -338,11 +348,20 @@ impl Nats {
         subject: &str,
     ) -> Result<Option<StreamMessage>, Refusal> {
         let content = json!({ "seq": sequence, "next_by_subj": subject });
-        self.message(stream, &content).await
+        self.ask_leader(stream, &content).await
+    }
+
+    /// The message with a number.
+    pub async fn message(
+        &self,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, Refusal> {
+        self.ask_leader(stream, &json!({ "seq": sequence })).await
     }
 
     /// A message as the stream's leader has it: what is got directly may be stale.
-    async fn message(
+    async fn ask_leader(
         &self,
         stream: &str,
         wanted: &impl Serialize,

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! STREAM            one message for each call that has not ended: a work queue
-//! STREAM-calls      what is known of open calls and dead letters, and the messages of the latter
+//! STREAM-calls      what is known of open calls and dead letters
+//! STREAM-letters    the messages of dead letters, which are kept for as long as is configured
 //! STREAM-results    what is known of calls that have ended, with their results; idempotency keys
 //! ```
 //!
@@ -87,10 +88,10 @@ impl Jetstream {
     ) -> Arc<Self> {
         let streams = Streams::new(settings);
         Arc::new(Self {
-            calls: Table::new(&streams.calls, "call"),
-            letters: Table::new(&streams.calls, "letter"),
-            results: Table::new(&streams.results, "call"),
-            keys: Table::new(&streams.results, "key"),
+            calls: Table::new(&streams.calls, "call", settings.replicas),
+            letters: Table::new(&streams.letters, "letter", settings.replicas),
+            results: Table::new(&streams.results, "call", settings.replicas),
+            keys: Table::new(&streams.results, "key", settings.replicas),
             streams,
             default_namespace: default_namespace.to_owned(),
             config: ArcSwap::from_pointee(queue.clone()),

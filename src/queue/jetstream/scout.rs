@@ -29,6 +29,7 @@ struct Page {
 #[derive(Deserialize)]
 struct State {
     messages: usize,
+    first_seq: u64,
     #[serde(default)]
     subjects: Option<HashMap<String, usize>>,
 }
@@ -51,7 +52,7 @@ impl Jetstream {
 
     async fn look(&self, nats: &Nats) -> Result<(), Refusal> {
         let mut by_function: HashMap<FunctionName, Waiting> = HashMap::new();
-        let (mut all, mut seen) = (0, 0);
+        let (mut all, mut first, mut seen) = (0, 0, 0);
         loop {
             let content = json!({
                 "subjects_filter": format!("{}.>", self.streams.subject),
@@ -60,6 +61,7 @@ impl Jetstream {
             let question = format!("STREAM.INFO.{}", self.streams.work);
             let Page { state, total } = nats.api(&question, &content).await?;
             all = state.messages.max(all);
+            first = state.first_seq.max(first);
             let subjects = state.subjects.unwrap_or_default();
             seen += subjects.len();
             let is_last = subjects.is_empty() || seen >= total;
@@ -84,7 +86,7 @@ impl Jetstream {
         if all > known {
             self.oldest(nats, Source::Others).await?;
         }
-        self.counts.replace(all, by_function);
+        self.counts.replace(all, first, by_function);
         Ok(())
     }
 

@@ -16,10 +16,10 @@ use super::super::{
     message, now,
 };
 use super::Jetstream;
-use super::counts::SentBack;
+use super::counts::Remembered;
 use super::feeder::{PROGRESS, give_back, put_off};
 use super::held::{Call, Message, sequence_of};
-use super::link::{AGAIN, Nats};
+use super::link::{AGAIN, Nats, Refusal};
 use super::table::Row;
 
 /// Wait up to which a step waits here and not on the server, in milliseconds.
@@ -291,9 +291,9 @@ impl Jetstream {
     async fn keep_letter(&self, nats: &Nats, message: &Message) -> Result<(), QueueError> {
         let call = &message.call;
         let content = Bytes::from(message::encode(&call.invocation));
-        // One that is there is the same.
-        let kept = self.letters.put(nats, call.id.as_str(), &(), content, 0);
-        kept.await.map(drop).map_err(QueueError::from)
+        // One that is there is the same, but as old as its first death.
+        let kept = self.letters.overwrite(nats, call.id.as_str(), &(), content);
+        kept.await.map_err(QueueError::from)
     }
 
     async fn after(&self, place: Place, message: &Message, record: &Record, goes_on: bool) {
@@ -323,12 +323,12 @@ impl Jetstream {
         }
         let wait = Duration::from_millis(wait);
         nats.say(message.reply.clone(), put_off(wait)).await;
-        let back = SentBack {
+        let back = Remembered {
             function: record.function.clone(),
-            due: record.due(),
+            due: Some(record.due()),
             sequence: sequence_of(&message.reply).unwrap_or(0),
         };
-        self.counts.send_back(&record.id, back);
+        self.counts.remember(&record.id, back);
         place.forget();
     }
 
@@ -366,11 +366,27 @@ impl Jetstream {
         let (Some(back), Ok(nats)) = (self.counts.take_back(id), self.link.nats()) else {
             return;
         };
-        match nats.remove(&self.streams.work, back.sequence).await {
-            Ok(_) => self.counts.subtract(&back.function),
+        match self.remove_message(nats, id, back.sequence).await {
+            Ok(true) => self.counts.subtract(&back.function),
+            Ok(false) => {}
             // It is seen to have ended when it is handed out again.
             Err(error) => tracing::debug!(%error, "the message of a cancelled call stays"),
         }
+    }
+
+    async fn remove_message(
+        &self,
+        nats: &Nats,
+        id: &CallId,
+        sequence: u64,
+    ) -> Result<bool, Refusal> {
+        let message = nats.message(&self.streams.work, sequence).await?;
+        // A stream that was made anew may have another call's message there.
+        let call = message.and_then(|message| self.read(Some(message.into())));
+        if call.is_none_or(|call| call.id != *id) {
+            return Ok(false);
+        }
+        nats.remove(&self.streams.work, sequence).await
     }
 
     async fn tell_running(&self, nats: &Nats, message: Message, record: Record) {

@@ -1,5 +1,5 @@
-//! The streams: one with the calls that wait, one with what is known of open calls, and one with
-//! results. They are made where they are missing.
+//! The streams: one with the calls that wait, one with what is known of open calls, one with dead
+//! letters, and one with results. They are made where they are missing.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use crate::function::FunctionName;
 pub const DUPLICATES: Duration = Duration::from_secs(120);
 /// What tells our streams from those that somebody else made under the name.
 const OURS: &str = "Calls of the gateway";
+/// How long a call may be open, at least.
+const OPEN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Shortest age that a server accepts.
 const MIN_AGE: Duration = Duration::from_millis(100);
 
@@ -25,6 +27,8 @@ pub struct Streams {
     pub work: String,
     /// What is known of open calls and dead letters.
     pub calls: String,
+    /// The messages of dead letters.
+    pub letters: String,
     /// Results, and keys of calls that were posted.
     pub results: String,
     /// What other producers publish on; ours go below it, each function's on one of its own.
@@ -43,6 +47,7 @@ impl Streams {
         Self {
             work: settings.stream.clone(),
             calls: format!("{}-calls", settings.stream),
+            letters: format!("{}-letters", settings.stream),
             results: format!("{}-results", settings.stream),
             subject: settings.subject.clone(),
             replicas: settings.replicas,
@@ -70,7 +75,10 @@ impl Streams {
     /// error says in words what is wrong.
     pub async fn make(&self, nats: &Nats, queue: &config::Queue) -> Result<(), String> {
         self.make_work(nats).await?;
-        self.make_table(nats, &self.calls, queue.dead_letters)
+        // However short dead letters are kept: what is forgotten of an open call begins anew.
+        let open = queue.dead_letters.max(OPEN);
+        self.make_table(nats, &self.calls, open).await?;
+        self.make_table(nats, &self.letters, queue.dead_letters)
             .await?;
         self.make_table(nats, &self.results, queue.results.keep)
             .await

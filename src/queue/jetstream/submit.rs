@@ -20,6 +20,7 @@ use super::super::{
     Accepted, CallId, IdempotencyKey, Invocation, QueueError, Record, State, Submission, message,
     now,
 };
+use super::counts::Remembered;
 use super::feeder::Source;
 use super::link::{AGAIN, ANSWER, Nats, Refusal, SOON};
 use super::{CALL_ID, ID, Jetstream, REPLAYS, lock};
@@ -278,13 +279,22 @@ impl Jetstream {
     ) -> Result<bool, QueueError> {
         let subject = self.streams.subject_of(&invocation.function);
         let content = Bytes::from(message::encode(invocation));
+        let id = label.id;
         let publish = || nats.publish(subject.clone(), label.headers(), content.clone());
         let stored = match timeout(FIRST_WAIT, publish()).await {
             Ok(stored) => stored,
             Err(_) => publish().await,
         };
         match stored {
-            Ok(stored) => Ok(stored.duplicate),
+            Ok(stored) => {
+                let call = Remembered {
+                    function: invocation.function.clone(),
+                    due: None,
+                    sequence: stored.sequence,
+                };
+                self.counts.remember(id, call);
+                Ok(stored.duplicate)
+            }
             Err(refusal) => Err(self.refused(refusal)),
         }
     }

@@ -27,6 +27,8 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 pub struct Table<T> {
     stream: String,
     prefix: String,
+    /// Whether there are servers which may not have heard of the last change yet.
+    has_followers: bool,
     rows: PhantomData<fn() -> T>,
 }
 
@@ -55,10 +57,11 @@ struct State {
 
 impl<T: Serialize + DeserializeOwned> Table<T> {
     /// Rows of a kind in a stream, which may have several kinds.
-    pub fn new(stream: &str, kind: &str) -> Self {
+    pub fn new(stream: &str, kind: &str, replicas: usize) -> Self {
         Self {
             stream: stream.to_owned(),
             prefix: format!("{stream}.{kind}."),
+            has_followers: replicas > 1,
             rows: PhantomData,
         }
     }
@@ -73,11 +76,7 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         rest: Bytes,
         expected: u64,
     ) -> Result<Option<u64>, Refusal> {
-        let strange = |error: &dyn ToString| Refusal::Strange(error.to_string());
-        let text = serde_json::to_string(known).map_err(|error| strange(&error))?;
-        let text: HeaderValue = text.parse().map_err(|error| strange(&error))?;
-        let mut headers = HeaderMap::new();
-        headers.insert(KNOWN, text);
+        let mut headers = headers(known)?;
         headers.insert(
             header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE,
             HeaderValue::from(expected),
@@ -90,10 +89,29 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         }
     }
 
-    /// Reads a row.
+    /// Writes a row over whatever is there.
+    pub async fn overwrite(
+        &self,
+        nats: &Nats,
+        key: &str,
+        known: &T,
+        rest: Bytes,
+    ) -> Result<(), Refusal> {
+        let subject = format!("{}{key}", self.prefix);
+        let written = nats.publish(subject, headers(known)?, rest);
+        written.await.map(drop)
+    }
+
+    /// Reads a row as it is now.
     pub async fn get(&self, nats: &Nats, key: &str) -> Result<Option<Row<T>>, Refusal> {
         let subject = format!("{}{key}", self.prefix);
-        let Some(message) = nats.newest(&self.stream, &subject).await? else {
+        let newest = if self.has_followers {
+            nats.newest(&self.stream, &subject).await
+        } else {
+            // This costs the only one less.
+            nats.newest_anywhere(&self.stream, &subject).await
+        };
+        let Some(message) = newest? else {
             return Ok(None);
         };
         let StreamMessage {
@@ -230,6 +248,15 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         }
         Ok(rows)
     }
+}
+
+fn headers(known: &impl Serialize) -> Result<HeaderMap, Refusal> {
+    let strange = |error: &dyn ToString| Refusal::Strange(error.to_string());
+    let text = serde_json::to_string(known).map_err(|error| strange(&error))?;
+    let text: HeaderValue = text.parse().map_err(|error| strange(&error))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(KNOWN, text);
+    Ok(headers)
 }
 
 fn known<T: DeserializeOwned>(headers: &HeaderMap) -> Option<T> {

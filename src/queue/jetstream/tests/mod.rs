@@ -346,6 +346,60 @@ async fn what_is_cancelled_while_it_waits_never_runs() {
 }
 
 #[tokio::test]
+async fn the_message_of_a_call_that_is_cancelled_on_the_server_is_removed() {
+    let server = Server::start();
+    let (one, other) = tokio::join!(server.front(), server.front());
+    for canceller in [&one, &other] {
+        let accepted = one.post(call("echo", "no")).await;
+        canceller.cancel(&accepted.id).await.unwrap();
+        eventually("it is removed", async || messages(&one).await == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_of_open_calls_is_kept_however_short_dead_letters_are() {
+    let server = Server::start();
+    let config = crate::config::Queue {
+        dead_letters: Duration::from_millis(500),
+        ..queue()
+    };
+    let peer = server.peer_with(&config).await;
+    let accepted = peer.post(call("echo", "again")).await;
+    let work = peer.next().await;
+    let record = tried(&work.record, Then::Again(now() + 1500));
+    peer.settle(work.ticket, record, None).await.unwrap();
+    let work = peer.next().await;
+    assert_eq!(work.record.attempts, 1);
+    peer.finish(work, State::Dead, None).await;
+    let found = peer.find(&accepted.id).await.unwrap().unwrap();
+    assert_eq!(found.record.state, State::Dead);
+    eventually("it is forgotten", async || {
+        peer.find(&accepted.id).await.unwrap().is_none()
+    })
+    .await;
+    assert!(peer.list(&all()).await.unwrap().is_empty());
+    assert_eq!(peer.replay(&accepted.id).await, Err(ChangeError::NotFound));
+    assert_eq!(peer.cancel(&accepted.id).await, Err(ChangeError::NotFound));
+}
+
+#[tokio::test]
+async fn a_call_that_dies_again_is_as_new_as_its_last_death() {
+    let server = Server::start();
+    let peer = server.peer().await;
+    let accepted = peer.post(call("echo", "dead")).await;
+    let mut deaths = BTreeSet::new();
+    for _ in 0..2 {
+        let work = peer.next().await;
+        peer.finish(work, State::Dead, None).await;
+        let nats = peer.link.nats().unwrap();
+        let letter = peer.letters.get(nats, accepted.id.as_str()).await;
+        deaths.insert(letter.unwrap().unwrap().sequence);
+        peer.replay(&accepted.id).await.unwrap();
+    }
+    assert_eq!(deaths.len(), 2);
+}
+
+#[tokio::test]
 async fn what_is_cancelled_while_it_runs_is_broken_off_wherever_that_is() {
     let server = Server::start();
     let (one, other) = tokio::join!(server.peer(), server.peer());
