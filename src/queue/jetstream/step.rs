@@ -127,8 +127,9 @@ impl Jetstream {
             self.forget(place, &message);
             return None;
         };
-        let due = row.known.due();
-        if due > now() || row.known.lane() != *place.lane() {
+        // One that was never tried is due, whatever clock said when it was submitted.
+        let is_early = row.known.next.is_some_and(|next| next > now());
+        if is_early || row.known.lane() != *place.lane() {
             self.wait(nats, place, &message, &row.known).await;
             return None;
         }
