@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, Config};
 use async_nats::jetstream::message::StreamMessage;
-use async_nats::{HeaderMap, Message, StatusCode, Subscriber};
+use async_nats::{HeaderMap, Message, StatusCode, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -29,8 +29,9 @@ use crate::function::FunctionName;
 const LOOK: Duration = Duration::from_secs(1);
 /// Time without messages after which a function has no feeder any more.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long a request for messages waits at the server.
-const POLL: Duration = Duration::from_secs(10);
+/// How long a request for messages waits at the server. Some servers look at what waits only when
+/// they are asked.
+const POLL: Duration = Duration::from_secs(2);
 /// Messages that are held beyond what may run.
 const SPARE: usize = 4;
 /// Messages that all feeders hold beyond one each: they are in memory.
@@ -308,6 +309,14 @@ impl Jetstream {
             id,
             invocation,
         })
+    }
+}
+
+impl Consumer {
+    /// Where a message is acknowledged that nobody here was handed. How often and when that was done
+    /// is not known, and does not matter.
+    pub fn reply_for(&self, stream: &str, sequence: u64) -> Subject {
+        format!("$JS.ACK.{stream}.{}.1.{sequence}.0.0.0", self.name).into()
     }
 }
 

@@ -26,6 +26,8 @@ use super::table::Row;
 const SOON: Millis = 1000;
 /// Callbacks that are held at once; others wait on the server.
 const CALLBACKS: usize = 1024;
+/// Wait before it is tried again to note what a server refused.
+const REFUSED: Duration = Duration::from_secs(1);
 /// Longest wait for a server that is away.
 const AWAY: Duration = Duration::from_secs(600);
 /// Wait before a step is made again of which could not be noted what became of it, in milliseconds.
@@ -40,8 +42,8 @@ const ALIVE: Duration = Duration::from_secs(3);
 const SLOW: Duration = Duration::from_millis(200);
 
 impl Jetstream {
-    /// Notes what has become of a step. A server that is away is waited for: what has been made must not
-    /// be made again because of that.
+    /// Notes what has become of a step. A server that is away, or cannot store it, is waited for: what
+    /// has been made must not be made again because of that.
     pub(super) async fn settle_step(
         &self,
         ticket: Ticket,
@@ -67,11 +69,14 @@ impl Jetstream {
                     self.after(place, &message, &record, goes_on).await;
                     return Ok(());
                 }
-                Err(QueueError::Unavailable(_)) if Instant::now() < end => sleep(AGAIN).await,
-                Err(error) => {
-                    // It is called again, but not for as long as nothing can be noted.
+                Err(error) if Instant::now() >= end => {
                     self.wait_here(place, &message, now() + UNSETTLED);
                     return Err(error);
+                }
+                Err(QueueError::Unavailable(_)) => sleep(AGAIN).await,
+                Err(error) => {
+                    tracing::debug!(id = %record.id, %error, "what became of a call is not noted yet");
+                    sleep(REFUSED).await;
                 }
             }
         }

@@ -4,6 +4,9 @@
 //! knows that they were acknowledged; or the consumer takes for acknowledged what was never handed
 //! out. Either way they would stay in the stream for ever. What is left of such a call is done:
 //! its message is removed where it has ended, and published anew where it has not.
+//!
+//! The other way round, a consumer may wait for ever for acknowledgements of messages that were
+//! removed; some servers hand out nothing else then. Such messages are acknowledged for whoever did.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -12,12 +15,13 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::SequenceInfo;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::{HeaderMap, header};
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
 use super::super::QueueError;
-use super::feeder::Source;
+use super::feeder::{Consumer, Source};
 use super::link::Nats;
 use super::{ID, Jetstream, lock};
 
@@ -27,6 +31,14 @@ const LOOK: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(2);
 /// Messages that are cared for at once.
 const AT_ONCE: usize = 64;
+/// Time without any progress after which a consumer is taken for stuck.
+const STUCK: Duration = Duration::from_millis(500);
+/// Messages that are looked at to find those that are gone.
+const READS: usize = 10_000;
+/// Messages that are acknowledged at once.
+const ACKS: u64 = 100_000;
+/// All subjects.
+const ANY: &str = ">";
 /// What a server puts into headers for itself begins so.
 const SERVERS: &str = "Nats-";
 
@@ -39,9 +51,16 @@ struct Info {
     delivered: SequenceInfo,
     ack_floor: SequenceInfo,
     num_ack_pending: usize,
+    num_waiting: usize,
+    num_pending: u64,
 }
 
 impl Info {
+    /// Whether somebody waits for what waits, and others are not done with what they have.
+    fn may_be_stuck(&self) -> bool {
+        self.num_pending > 0 && self.num_waiting > 0 && self.num_ack_pending > 0
+    }
+
     /// The last message that the consumer is done with, as all before it.
     fn done(&self) -> u64 {
         match self.num_ack_pending {
@@ -90,12 +109,21 @@ impl Jetstream {
         let nats = self.link.nats()?;
         let consumer = self.consumer_of(source);
         let question = format!("CONSUMER.INFO.{}.{}", self.streams.work, consumer.name);
-        let done = match nats.api::<Info>(&question, &()).await {
-            Ok(info) => info.done(),
+        let info: Info = match nats.api(&question, &()).await {
+            Ok(info) => info,
             // A new one will hand out everything.
             Err(refusal) if refusal.is_absence() => return Ok(()),
             Err(refusal) => return Err(refusal.into()),
         };
+        if info.may_be_stuck() {
+            sleep(STUCK).await;
+            let then: Info = nats.api(&question, &()).await?;
+            let sequence = |info: &Info| info.delivered.consumer_sequence;
+            if then.may_be_stuck() && sequence(&info) == sequence(&then) {
+                self.acknowledge_removed(nats, &consumer, &then).await?;
+            }
+        }
+        let done = info.done();
         let (mut next, mut cared_for) = (oldest, 0);
         loop {
             let mut strays = Vec::new();
@@ -116,6 +144,32 @@ impl Jetstream {
         if cared_for > 0 {
             tracing::info!(?source, cared_for, "messages were stuck in the stream");
         }
+        Ok(())
+    }
+
+    /// Acknowledges what was handed out and is not in the stream any more.
+    async fn acknowledge_removed(
+        &self,
+        nats: &Nats,
+        consumer: &Consumer,
+        info: &Info,
+    ) -> Result<(), QueueError> {
+        let end = info.delivered.stream_sequence + 1;
+        let mut start = info.ack_floor.stream_sequence + 1;
+        let (mut reads, mut acknowledged) = (0, 0);
+        while start < end && reads < READS && acknowledged < ACKS {
+            let there = self.message_from(nats, start, ANY).await?;
+            let next = there.map_or(end, |message| message.sequence);
+            reads += 1;
+            for sequence in start..next.min(end).min(start + ACKS) {
+                acknowledged += 1;
+                let reply = consumer.reply_for(&self.streams.work, sequence);
+                nats.say(reply, Bytes::from_static(b"+ACK")).await;
+            }
+            start = next + 1;
+        }
+        let consumer = consumer.name.as_str();
+        tracing::info!(consumer, "a consumer waited for messages that were removed");
         Ok(())
     }
 

@@ -23,6 +23,7 @@ use super::super::{
 use super::counts::Remembered;
 use super::feeder::Source;
 use super::link::{AGAIN, ANSWER, Nats, Refusal, SOON};
+use super::table::Row;
 use super::{CALL_ID, ID, Jetstream, REPLAYS, lock};
 
 /// What is left of the time for an answer once there is a connection.
@@ -71,10 +72,6 @@ impl Jetstream {
     /// Keeps a call, or says within a bounded time why not.
     pub(super) async fn accept(&self, submission: Submission) -> Result<Accepted, QueueError> {
         let nats = self.link.soon().await?;
-        let queued = self.counts.all();
-        if queued >= self.config.load().max_calls {
-            return Err(QueueError::Full(queued));
-        }
         let max_body = self.longest_body();
         if submission.invocation.body.len() > max_body {
             return Err(QueueError::TooLarge(max_body));
@@ -98,6 +95,7 @@ impl Jetstream {
         nats: &Nats,
         submission: &Submission,
     ) -> Result<Accepted, QueueError> {
+        self.has_room()?;
         let reservation = self.reserve(nats, submission).await?;
         let number = CallId::new();
         let label = Label {
@@ -122,6 +120,14 @@ impl Jetstream {
         key: &IdempotencyKey,
     ) -> Result<Accepted, QueueError> {
         let row = row_of(&submission.invocation, &key.key);
+        if let Err(full) = self.has_room() {
+            // One that was taken in before takes no more room.
+            let known = self.keys.get(nats, &row).await?.ok_or(full)?;
+            let fingerprint = STANDARD.encode(key.fingerprint);
+            return self
+                .accept_again(nats, submission, &row, &fingerprint, known)
+                .await;
+        }
         let reservation = self.reserve(nats, submission).await?;
         let keyed = Keyed {
             id: reservation.id.clone(),
@@ -132,13 +138,22 @@ impl Jetstream {
         };
         let stored = self.keys.put(nats, &row, &keyed, Bytes::new(), 0).await?;
         let Some(sequence) = stored else {
-            drop(reservation);
-            return self.accept_again(nats, submission, &row, &keyed).await;
+            let Some(there) = self.keys.get(nats, &row).await? else {
+                return Err(QueueError::Unavailable("the key has just expired".into()));
+            };
+            let accepted = self
+                .accept_again(nats, submission, &row, &keyed.fingerprint, there)
+                .await?;
+            if accepted.id == reservation.id {
+                // Whoever posted it first had given the id back.
+                reservation.keep();
+            }
+            return Ok(accepted);
         };
         self.publish(nats, &submission.invocation, &keyed.label())
             .await?;
         let id = reservation.keep();
-        self.note_accepted(nats, &row, &keyed, sequence).await?;
+        self.note_accepted(nats, &row, &keyed, sequence).await;
         Ok(Accepted {
             id,
             call_id: keyed.call_id,
@@ -153,21 +168,18 @@ impl Jetstream {
         nats: &Nats,
         submission: &Submission,
         row: &str,
-        new: &Keyed,
+        fingerprint: &str,
+        there: Row<Keyed>,
     ) -> Result<Accepted, QueueError> {
-        let Some(there) = self.keys.get(nats, row).await? else {
-            return Err(QueueError::Unavailable("the key has just expired".into()));
-        };
         let keyed = there.known;
-        if keyed.fingerprint != new.fingerprint {
+        if keyed.fingerprint != fingerprint {
             return Err(QueueError::KeyReused);
         }
         if !keyed.accepted {
             if !self.was_taken(nats, &keyed.id).await? {
                 self.publish_again(nats, submission, &keyed).await?;
             }
-            self.note_accepted(nats, row, &keyed, there.sequence)
-                .await?;
+            self.note_accepted(nats, row, &keyed, there.sequence).await;
         }
         Ok(Accepted {
             id: keyed.id,
@@ -201,20 +213,27 @@ impl Jetstream {
         Ok(())
     }
 
-    /// Notes that the message is in the stream, unless somebody else has.
-    async fn note_accepted(
-        &self,
-        nats: &Nats,
-        row: &str,
-        keyed: &Keyed,
-        sequence: u64,
-    ) -> Result<(), QueueError> {
+    /// Says how many calls wait if no more may.
+    fn has_room(&self) -> Result<(), QueueError> {
+        let queued = self.counts.all();
+        if queued >= self.config.load().max_calls {
+            return Err(QueueError::Full(queued));
+        }
+        Ok(())
+    }
+
+    /// Notes that the message is in the stream, unless somebody else has. It is there in any case; who
+    /// posts again without this being noted has a little more to do.
+    async fn note_accepted(&self, nats: &Nats, row: &str, keyed: &Keyed, sequence: u64) {
         let keyed = Keyed {
             accepted: true,
             ..keyed.clone()
         };
         let noted = self.keys.put(nats, row, &keyed, Bytes::new(), sequence);
-        noted.await.map(drop).map_err(QueueError::from)
+        if let Err(error) = noted.await {
+            let id = keyed.id.as_str();
+            tracing::warn!(id, %error, "cannot note that a call with a key was accepted");
+        }
     }
 
     /// Whether a call must have been in the stream, as something has become of it.

@@ -305,6 +305,33 @@ async fn a_key_whose_poster_died_before_its_call_was_in_the_stream_is_no_dead_en
 }
 
 #[tokio::test]
+async fn who_posts_again_under_a_chosen_id_that_was_given_back_keeps_it() {
+    let server = Server::start();
+    let front = server.front().await;
+    let submission = Submission {
+        call_id: "mine".into(),
+        chosen: true,
+        ..keyed("k", "a")
+    };
+    front.post(submission.clone()).await;
+    // As it is when the first post could not publish.
+    let nats = front.link.nats().unwrap();
+    let row = super::submit::row_of(&submission.invocation, "k");
+    let there = front.keys.get(nats, &row).await.unwrap().unwrap();
+    let mut entry = serde_json::to_value(&there.known).unwrap();
+    entry["accepted"] = false.into();
+    entry["number"] = "another".into();
+    let entry: Keyed = serde_json::from_value(entry).unwrap();
+    let put = front.keys.overwrite(nats, &row, &entry, Bytes::new());
+    put.await.unwrap();
+    front.calls.remove(nats, "mine", 0).await.unwrap();
+    let again = front.post(submission).await;
+    assert!(again.repeated && again.id == id("mine"));
+    assert!(front.is_idle().await);
+    assert!(front.find(&again.id).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn an_id_that_is_taken_is_not_given_again() {
     let server = Server::start();
     let (one, other) = tokio::join!(server.peer(), server.front());
@@ -745,6 +772,25 @@ async fn more_calls_than_may_wait_are_refused() {
     let depth = peer.depths().remove(0);
     assert_eq!((depth.queued, depth.running), (4, 0));
     assert!(depth.oldest.unwrap() <= now());
+}
+
+#[tokio::test]
+async fn a_key_that_is_known_needs_no_room() {
+    let server = Server::start();
+    let config = crate::config::Queue {
+        max_calls: 1,
+        ..queue()
+    };
+    let peer = server.peer_with(&config).await;
+    let first = peer.post(keyed("k", "a")).await;
+    let second = peer.post(keyed("k", "a")).await;
+    assert!(second.repeated && second.id == first.id);
+    for (other, refusal) in [
+        (keyed("k", "b"), QueueError::KeyReused),
+        (keyed("l", "a"), QueueError::Full(1)),
+    ] {
+        assert_eq!(peer.submit(other).await, Err(refusal));
+    }
 }
 
 #[tokio::test]
