@@ -16,15 +16,13 @@ use super::submit::Label;
 use super::table::Row;
 
 impl Jetstream {
-    /// A call: an open one, else one that has ended.
+    /// A call: one that has ended, else an open one.
     pub(super) async fn look_up(&self, id: &CallId) -> Result<Option<Found>, QueueError> {
         let nats = self.link.soon().await?;
-        let row = match self.calls.get(nats, id.as_str()).await? {
-            Some(row) if has_expired(&row.known) => None,
-            Some(row) => Some(row),
-            // It is written here before it goes there.
-            None => self.results.get(nats, id.as_str()).await?,
-        };
+        let open = self.calls.get(nats, id.as_str()).await?;
+        let open = open.filter(|row| !has_expired(&row.known));
+        // It is written here before it goes there, and may be forgotten to have gone.
+        let row = self.results.get(nats, id.as_str()).await?.or(open);
         Ok(row.map(|row| Found {
             record: self.seen(row.known),
             outcome: read(&row.rest),

@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::super::QueueError;
+use super::super::{Millis, QueueError, now};
 use super::lock;
 use super::streams::Streams;
 use crate::config;
@@ -86,6 +86,8 @@ struct Stored {
 struct Events {
     happened: Notify,
     connections: AtomicU64,
+    /// When there was a new connection last, in milliseconds since 1970.
+    connected: AtomicU64,
     /// The last thing that went wrong.
     last: Mutex<Option<String>>,
 }
@@ -127,6 +129,11 @@ impl Link {
         }
         let connected = self.nats.get().is_some_and(Nats::is_connected);
         (!connected).then(|| self.silence())
+    }
+
+    /// When there was a new connection last.
+    pub fn connected(&self) -> Millis {
+        self.events.connected.load(Ordering::Relaxed)
     }
 
     /// Tells of connections that have become ready.
@@ -253,6 +260,7 @@ impl Events {
         match event {
             Event::Connected => {
                 self.connections.fetch_add(1, Ordering::Relaxed);
+                self.connected.store(now(), Ordering::Relaxed);
                 *lock(&self.last) = None;
             }
             Event::Disconnected | Event::Closed => {}

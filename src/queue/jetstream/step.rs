@@ -38,6 +38,8 @@ const HEADROOM: usize = 1024;
 const LOOK: Duration = Duration::from_millis(100);
 /// Time between two signs that they are worked on.
 const ALIVE: Duration = Duration::from_secs(3);
+/// Difference of a server's clock from ours that does no harm, in milliseconds.
+const CLOCKS: Millis = 2000;
 /// Time after which others are told that a call runs.
 const SLOW: Duration = Duration::from_millis(200);
 
@@ -158,10 +160,22 @@ impl Jetstream {
     ) -> Result<(&Nats, Option<Row<Record>>), QueueError> {
         let nats = self.link.nats()?;
         let id = call.id.as_str();
-        let mut row = match self.calls.get(nats, id).await? {
-            Some(row) => row,
-            None if self.results.get(nats, id).await?.is_some() => return Ok((nats, None)),
-            None => self.unknown(call),
+        let (open, ended) = if self.may_have_ended(call) {
+            let rows = (self.calls.get(nats, id), self.results.get(nats, id));
+            tokio::try_join!(rows.0, rows.1)?
+        } else {
+            (self.calls.get(nats, id).await?, None)
+        };
+        let mut row = match (open, ended) {
+            (Some(stale), Some(_)) => {
+                // That it was removed has been forgotten.
+                self.calls.remove_change(nats, stale.sequence).await?;
+                return Ok((nats, None));
+            }
+            (Some(row), None) => row,
+            (None, Some(_)) => return Ok((nats, None)),
+            (None, None) if self.results.get(nats, id).await?.is_some() => return Ok((nats, None)),
+            (None, None) => self.unknown(call),
         };
         let record = &mut row.known;
         if call.replays > record.replays && record.state == State::Dead {
@@ -176,6 +190,12 @@ impl Jetstream {
         let is_old = call.replays < record.replays;
         let row = (!is_old && !record.is_over()).then_some(row);
         Ok((nats, row))
+    }
+
+    /// Whether a call may have a result though its message was handed out: a server that was killed
+    /// forgets the last messages that were removed, and acknowledged.
+    fn may_have_ended(&self, call: &Call) -> bool {
+        call.delivered != 1 || call.submitted < self.link.connected().saturating_add(CLOCKS)
     }
 
     /// A call that was published by somebody else, or whose record got lost.

@@ -373,6 +373,38 @@ async fn what_is_cancelled_while_it_waits_never_runs() {
 }
 
 #[tokio::test]
+async fn a_call_that_has_ended_does_not_run_again_when_its_row_comes_back() {
+    let server = Server::start();
+    let (front, peer) = tokio::join!(server.front(), server.peer());
+    let accepted = peer.post(call("echo", "once")).await;
+    let nats = front.link.nats().unwrap();
+    let stale = front.calls.get(nats, accepted.id.as_str()).await.unwrap();
+    peer.work_off(1).await;
+    let stale = stale.unwrap().known;
+    let put = peer
+        .calls
+        .overwrite(nats, accepted.id.as_str(), &stale, Bytes::new());
+    put.await.unwrap();
+    let found = front.find(&accepted.id).await.unwrap().unwrap();
+    assert_eq!(found.record.state, State::Succeeded);
+    // As if its message had come back too.
+    let label = super::submit::Label {
+        id: &accepted.id,
+        call_id: accepted.id.as_str(),
+        number: "again",
+        replays: 0,
+    };
+    let invocation = call("echo", "once").invocation;
+    drop(peer);
+    front.publish(nats, &invocation, &label).await.unwrap();
+    let peer = server.peer().await;
+    assert!(peer.is_idle().await);
+    eventually("nothing is left", async || messages(&peer).await == 0).await;
+    let left = front.calls.get(nats, accepted.id.as_str()).await.unwrap();
+    assert!(left.is_none());
+}
+
+#[tokio::test]
 async fn the_message_of_a_call_that_is_cancelled_on_the_server_is_removed() {
     let server = Server::start();
     let (one, other) = tokio::join!(server.front(), server.front());
