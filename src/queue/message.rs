@@ -95,7 +95,18 @@ pub fn decode(text: &[u8], default_namespace: &str) -> Result<Invocation, Corrup
         query: message.query_string.trim_start_matches('?').to_owned(),
         host: message.host,
         headers,
-        callback: message.callback_url.and_then(|url| url.to_uri()),
+        callback: message.callback_url.and_then(|url| {
+            let uri = url.to_uri();
+            if uri.is_none() {
+                let (function, host) = (&message.function, &url.host);
+                tracing::warn!(
+                    function,
+                    host,
+                    "nothing can be posted to the callback of a queued call"
+                );
+            }
+            uri
+        }),
         body: Bytes::from(body.map_err(|_| Corrupt)?),
     })
 }
@@ -108,7 +119,7 @@ impl CallbackUrl {
             scheme: url.scheme_str().unwrap_or_default().to_owned(),
             host: url.authority().map(ToString::to_string).unwrap_or_default(),
             // Go keeps the raw form only where it is not the usual one.
-            raw_path: if path == raw {
+            raw_path: if encoded(&path) == raw {
                 String::new()
             } else {
                 raw.to_owned()
@@ -122,8 +133,8 @@ impl CallbackUrl {
     /// `None` where nothing could be posted to it.
     fn to_uri(&self) -> Option<Uri> {
         let path = match self.raw_path.as_str() {
-            "" => &self.path,
-            raw => raw,
+            "" => encoded(&self.path),
+            raw => raw.to_owned(),
         };
         let query = match self.raw_query.as_str() {
             "" => String::new(),
@@ -148,6 +159,19 @@ fn canonical(name: &HeaderName) -> String {
         canonical
     };
     name.as_str().chars().map(letter).collect()
+}
+
+/// A path in its usual form: with percent-encoding where Go's `url.URL` has it.
+fn encoded(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~$&+,/:;=@".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
 }
 
 /// A path with its percent-encoding taken away.
@@ -219,6 +243,28 @@ mod tests {
         invocation.callback = Some(Uri::from_static(url));
         let read = decode(&encode(&invocation), "").unwrap();
         assert_eq!(read.callback.unwrap().to_string(), url);
+    }
+
+    #[test]
+    fn a_callback_path_in_its_usual_form_comes_without_it() {
+        let text = |path: &str| {
+            let url = json!({ "Scheme": "http", "Host": "h", "Path": path, "RawQuery": "q" });
+            json!({ "Method": "POST", "Function": "a", "CallbackUrl": url }).to_string()
+        };
+        for (path, expected) in [
+            ("/a b", "/a%20b"),
+            ("/a?b%", "/a%3Fb%25"),
+            ("/\u{fc}", "/%C3%BC"),
+            ("/a:b@c", "/a:b@c"),
+        ] {
+            let callback = decode(text(path).as_bytes(), "").unwrap().callback.unwrap();
+            assert_eq!(callback.to_string(), format!("http://h{expected}?q"));
+            let mut invocation = invocation();
+            invocation.callback = Some(callback);
+            let message: Value = serde_json::from_slice(&encode(&invocation)).unwrap();
+            assert_eq!(message["CallbackUrl"]["Path"], path);
+            assert_eq!(message["CallbackUrl"]["RawPath"], "");
+        }
     }
 
     #[test]

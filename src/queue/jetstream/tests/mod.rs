@@ -398,8 +398,11 @@ async fn a_call_that_has_ended_does_not_run_again_when_its_row_comes_back() {
     drop(peer);
     front.publish(nats, &invocation, &label).await.unwrap();
     let peer = server.peer().await;
-    assert!(peer.is_idle().await);
-    eventually("nothing is left", async || messages(&peer).await == 0).await;
+    eventually("nothing is left", async || {
+        assert!(peer.is_idle().await);
+        messages(&peer).await == 0
+    })
+    .await;
     let left = front.calls.get(nats, accepted.id.as_str()).await.unwrap();
     assert!(left.is_none());
 }
