@@ -82,40 +82,37 @@ def work(bench):
 
 
 def kills(bench):
-    asyncio.run(kills_under_load(bench))
-
-
-async def kills_under_load(bench):
-    counter = await Counter.start()
-    bench.start("workers: 8", counter.port)
-    tally = Tally()
-    posters = [asyncio.create_task(poster(bench, tally, n)) for n in range(16)]
-    for _ in range(bench.kills):
+    async def kill():
         await asyncio.sleep(0.4)
-        bench.gateway.send_signal(signal.SIGKILL)
+        bench.gateway.kill()
         bench.gateway.wait()
         await asyncio.to_thread(bench.start_again)
-    await finish(bench, tally, posters, counter, f"{bench.kills} times kill -9, {bench.kind}")
+
+    asyncio.run(under_load(bench, kill, f"times kill -9, {bench.kind}"))
 
 
 def nats(bench):
+    async def kill():
+        await asyncio.sleep(1)
+        bench.nats.kill()
+        bench.nats.wait()
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(bench.start_nats)
+
     bench.kind = "jetstream"
-    asyncio.run(nats_restarts_under_load(bench))
+    asyncio.run(under_load(bench, kill, "restarts of NATS"))
 
 
-async def nats_restarts_under_load(bench):
+async def under_load(bench, kill, what):
+    """Kills something again and again while calls are posted, and tells what became of them."""
     counter = await Counter.start()
     bench.start("workers: 8", counter.port)
     tally = Tally()
     posters = [asyncio.create_task(poster(bench, tally, n)) for n in range(16)]
     for _ in range(bench.kills):
-        await asyncio.sleep(1)
-        bench.nats.send_signal(signal.SIGKILL)
-        bench.nats.wait()
-        await asyncio.sleep(0.5)
-        await asyncio.to_thread(bench.start_nats)
+        await kill()
     await asyncio.sleep(2)
-    await finish(bench, tally, posters, counter, f"{bench.kills} restarts of NATS")
+    await finish(bench, tally, posters, counter, f"{bench.kills} {what}")
 
 
 async def finish(bench, tally, posters, counter, what):

@@ -141,6 +141,15 @@ impl State {
         known.map(|(_, state)| state)
     }
 
+    /// What is next for a call in this state, if anything is.
+    pub fn stage(self) -> Stage {
+        if self.is_final() {
+            Stage::Callback
+        } else {
+            Stage::Call
+        }
+    }
+
     /// Whether the function will not be called any more.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running | Self::Retrying)
@@ -196,11 +205,7 @@ impl Record {
     pub fn lane(&self) -> Lane {
         Lane {
             function: self.function.clone(),
-            stage: if self.state.is_final() {
-                Stage::Callback
-            } else {
-                Stage::Call
-            },
+            stage: self.state.stage(),
         }
     }
 

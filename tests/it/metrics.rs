@@ -97,15 +97,7 @@ fn types_and_buckets_are_those_that_dashboards_know() {
         ),
         ("gateway_config_generation", "gauge"),
     ] {
-        assert_eq!(
-            metrics.types.get(name).map(String::as_str),
-            Some(kind),
-            "{name}"
-        );
-        assert!(
-            metrics.helps.get(name).is_some_and(|help| !help.is_empty()),
-            "{name} has no help"
-        );
+        metrics.assert_described(name, kind);
     }
     let buckets: Vec<_> = metrics
         .all("gateway_functions_seconds_bucket", &[FIG])

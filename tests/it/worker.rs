@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::harness::{Gateway, Nats, Signal, Upstream, Valve, eventually};
+use crate::harness::{Gateway, Nats, Signal, Upstream, eventually};
 
 /// A configuration on the stream of `nats`.
 fn on(nats: &Nats, workers: usize, upstream: &Upstream) -> String {
@@ -48,12 +48,7 @@ fn a_worker_makes_what_a_gateway_takes_and_serves_nothing_but_metrics() {
 #[test]
 fn a_worker_that_is_asked_to_end_finishes_and_leaves_the_rest_to_others() {
     let nats = Nats::start();
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
+    let (upstream, valve) = Upstream::held();
     let gateway = taking(&nats, 0, &upstream);
     let mut first = worker(&nats, &upstream);
     let locations: Vec<_> = (0..10).map(|_| gateway.submit("fig", "")).collect();

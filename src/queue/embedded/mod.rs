@@ -100,18 +100,26 @@ impl Embedded {
         }))
     }
 
-    /// Asks the writer for a change, and waits until it is made.
-    async fn change<T>(
+    /// Asks the writer for a change, and waits until it is made, however long the disk takes.
+    async fn ask<T>(
         &self,
         change: impl FnOnce(oneshot::Sender<T>) -> Change,
     ) -> Result<T, QueueError> {
         let (reply, answer) = oneshot::channel();
         let ended = || QueueError::Unavailable("it is closed".to_owned());
-        let sent = self.changes.send(change(reply));
-        let changed = async {
-            sent.await.map_err(|_| ended())?;
-            answer.await.map_err(|_| ended())
-        };
+        self.changes
+            .send(change(reply))
+            .await
+            .map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
+    }
+
+    /// The same for those who do not wait for ever.
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(oneshot::Sender<T>) -> Change,
+    ) -> Result<T, QueueError> {
+        let changed = self.ask(change);
         let slow = |_| QueueError::Unavailable("the disk does not answer".to_owned());
         timeout(PATIENCE, changed).await.map_err(slow)?
     }
@@ -250,12 +258,9 @@ impl Queue for Embedded {
             place,
             outcome,
         };
-        let (reply, answer) = oneshot::channel();
-        let ended = || QueueError::Unavailable("it is closed".to_owned());
-        // However long the disk takes: what has run must not run again because of that.
-        let change = Change::Settle(Box::new(settled), reply);
-        self.changes.send(change).await.map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
+        // What has run must not run again because the disk is slow.
+        self.ask(|reply| Change::Settle(Box::new(settled), reply))
+            .await?
     }
 
     async fn find(&self, id: &CallId) -> Result<Option<Found>, QueueError> {

@@ -21,8 +21,7 @@ use super::tables::{self, Keep, Reading, Submitted, Tables};
 use crate::durable;
 use crate::queue::backlog::{Backlog, Item, Place};
 use crate::queue::{
-    Accepted, CallId, ChangeError, Lane, Millis, Outcome, QueueError, Record, Stage, Submission,
-    now,
+    Accepted, CallId, ChangeError, Lane, Millis, Outcome, QueueError, Record, Submission, now,
 };
 
 /// Changes written together at most.
@@ -39,9 +38,9 @@ pub enum Change {
     /// See [`crate::queue::Queue::settle`].
     Settle(Box<Settled>, Reply<Result<(), QueueError>>),
     /// See [`crate::queue::Queue::cancel`].
-    Cancel(CallId, Reply<Result<Record, ChangeError>>),
+    Cancel(CallId, ToChanger),
     /// See [`crate::queue::Queue::replay`].
-    Replay(CallId, Reply<Result<Record, ChangeError>>),
+    Replay(CallId, ToChanger),
     /// Ends the thread, once everything before has been written.
     Close(Reply<()>),
 }
@@ -56,6 +55,9 @@ pub struct Pending {
 
 /// Takes what became of a change; who asked may have gone.
 pub type Reply<T> = oneshot::Sender<T>;
+
+/// The same of who changes one call.
+pub type ToChanger = Reply<Result<Record, ChangeError>>;
 
 /// What has become of a step.
 pub struct Settled {
@@ -112,17 +114,9 @@ enum Done {
     /// Unless it was cancelled meanwhile, which the flag says.
     Settled(Box<Settled>, bool, Reply<Result<(), QueueError>>),
     /// Where its next step was, if there was to be one.
-    Cancelled(
-        Box<Row>,
-        Option<Box<Row>>,
-        Reply<Result<Record, ChangeError>>,
-    ),
+    Cancelled(Box<Row>, Option<Box<Row>>, ToChanger),
     /// The same.
-    Replayed(
-        Box<Row>,
-        Option<Box<Row>>,
-        Reply<Result<Record, ChangeError>>,
-    ),
+    Replayed(Box<Row>, Option<Box<Row>>, ToChanger),
 }
 
 /// Changes that are written together.
@@ -151,60 +145,43 @@ impl Batch<'_, '_> {
         known.map(drop)
     }
 
-    fn cancel(
-        &mut self,
-        id: &CallId,
-        reply: Reply<Result<Record, ChangeError>>,
-    ) -> Result<(), redb::Error> {
-        let before = self.tables.open(id);
-        let changed = before.and_then(|before| {
-            let row = self.tables.cancel(id, self.now, self.keep)?;
-            Ok(row.map(|row| (Box::new(row), before.map(Box::new))))
-        });
-        if let Some(((row, before), reply)) = made(changed, reply)? {
-            self.done.push(Done::Cancelled(row, before, reply));
-        }
-        Ok(())
+    fn cancel(&mut self, id: &CallId, reply: ToChanger) -> Result<(), redb::Error> {
+        let (now, keep) = (self.now, self.keep);
+        let cancel = |tables: &mut Tables<'_>| tables.cancel(id, now, keep);
+        self.change(id, reply, cancel, Done::Cancelled)
     }
 
-    fn replay(
+    fn replay(&mut self, id: &CallId, reply: ToChanger) -> Result<(), redb::Error> {
+        self.change(id, reply, |tables| tables.replay(id), Done::Replayed)
+    }
+
+    /// Changes one call. Who is refused is told, and a call that cannot be read is nobody else's
+    /// trouble.
+    fn change(
         &mut self,
         id: &CallId,
-        reply: Reply<Result<Record, ChangeError>>,
+        reply: ToChanger,
+        change: impl FnOnce(&mut Tables<'_>) -> Result<tables::Changed<Row>, redb::Error>,
+        done: fn(Box<Row>, Option<Box<Row>>, ToChanger) -> Done,
     ) -> Result<(), redb::Error> {
         let before = self.tables.open(id);
-        let changed = before.and_then(|before| {
-            let row = self.tables.replay(id)?;
-            Ok(row.map(|row| (Box::new(row), before.map(Box::new))))
-        });
-        if let Some(((row, before), reply)) = made(changed, reply)? {
-            self.done.push(Done::Replayed(row, before, reply));
-        }
+        let changed = before.and_then(|before| Ok((change(&mut self.tables)?, before)));
+        let refused = match changed {
+            Ok((Ok(row), before)) => {
+                let done = done(Box::new(row), before.map(Box::new), reply);
+                self.done.push(done);
+                return Ok(());
+            }
+            Ok((Err(refused), _)) => refused,
+            Err(redb::Error::Corrupted(why)) => QueueError::Failed(why).into(),
+            Err(error) => {
+                let _ = reply.send(Err(tables::failure(&error).into()));
+                return Err(error);
+            }
+        };
+        let _ = reply.send(Err(refused));
         Ok(())
     }
-}
-
-type Rows = (Box<Row>, Option<Box<Row>>);
-
-type ToChanger = Reply<Result<Record, ChangeError>>;
-
-/// What was changed and who waits for it; who was refused is told, and a call that cannot be read is
-/// nobody else's trouble.
-fn made(
-    changed: Result<tables::Changed<Rows>, redb::Error>,
-    reply: ToChanger,
-) -> Result<Option<(Rows, ToChanger)>, redb::Error> {
-    let refused = match changed {
-        Ok(Ok(rows)) => return Ok(Some((rows, reply))),
-        Ok(Err(refused)) => refused,
-        Err(redb::Error::Corrupted(why)) => QueueError::Failed(why).into(),
-        Err(error) => {
-            let _ = reply.send(Err(tables::failure(&error).into()));
-            return Err(error);
-        }
-    };
-    let _ = reply.send(Err(refused));
-    Ok(None)
 }
 
 impl Shared {
@@ -364,11 +341,7 @@ impl Writer {
     fn load(&mut self, reading: &Reading) -> Result<(), redb::Error> {
         let mut steps = Vec::new();
         reading.open(|key, head| {
-            let stage = if head.state.is_final() {
-                Stage::Callback
-            } else {
-                Stage::Call
-            };
+            let stage = head.state.stage();
             let Ok(function) = head.function.parse() else {
                 return;
             };

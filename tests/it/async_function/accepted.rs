@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::harness::{Connection, Kind, Upstream, Valve, eventually, on_each_queue};
+use crate::harness::{Connection, Kind, Upstream, eventually, on_each_queue};
 
 on_each_queue! {
     a_call_is_accepted_with_its_id_its_start_and_where_to_ask,
@@ -196,12 +196,7 @@ fn a_callback_url_has_to_be_one_that_can_be_posted_to(kind: Kind) {
 }
 
 fn a_queue_that_is_full_says_so_and_goes_on_when_it_is_not(kind: Kind) {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
+    let (upstream, valve) = Upstream::held();
     let gateway = kind.gateway("max_calls: 3, workers: 1", &upstream.declared("fig"));
     let locations: Vec<_> = (0..3).map(|_| gateway.submit("fig", "")).collect();
     let refused = gateway.try_submit("fig", &[], "");

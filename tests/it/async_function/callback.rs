@@ -9,9 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-use crate::harness::{
-    Kind, Queued, Recorded, Upstream, Valve, eventually, on_each_queue, unused_port,
-};
+use crate::harness::{Kind, Queued, Recorded, Upstream, eventually, on_each_queue, unused_port};
 
 on_each_queue! {
     a_result_is_posted_with_the_answer_and_its_headers,
@@ -324,12 +322,7 @@ fn a_truncated_result_says_so(kind: Kind) {
 
 fn slow_receivers_hold_up_no_calls(kind: Kind) {
     let upstream = Upstream::echo();
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let slow = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
+    let (slow, valve) = Upstream::held();
     let settings = "workers: 2, per_function: 2, callbacks: { allow: [127.0.0.0/8] }";
     let gateway = kind.gateway(settings, &upstream.declared("fig"));
     let locations: Vec<_> = (0..10).map(|_| submit(&gateway, "fig", &slow)).collect();

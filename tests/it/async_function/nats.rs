@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Kind, Upstream, Valve, eventually, on_jetstream};
+use crate::harness::{Kind, Upstream, eventually, on_jetstream};
 
 on_jetstream! {
     without_its_server_calls_are_refused_and_others_go_on,
@@ -44,12 +44,7 @@ fn without_its_server_calls_are_refused_and_others_go_on(kind: Kind) {
 }
 
 fn calls_that_run_while_the_server_is_away_run_once(kind: Kind) {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
+    let (upstream, valve) = Upstream::held();
     let settings = "workers: 2, per_function: 2";
     let mut gateway = kind.gateway(settings, &upstream.declared("fig"));
     let locations: Vec<_> = (0..5).map(|_| gateway.submit("fig", "")).collect();

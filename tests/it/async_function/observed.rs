@@ -249,15 +249,7 @@ fn dashboards_know_the_types(kind: Kind) {
         ("gateway_callback_total", "counter"),
         ("gateway_queue_up", "gauge"),
     ] {
-        assert_eq!(
-            metrics.types.get(name).map(String::as_str),
-            Some(kind),
-            "{name}"
-        );
-        assert!(
-            metrics.helps.get(name).is_some_and(|help| !help.is_empty()),
-            "{name}"
-        );
+        metrics.assert_described(name, kind);
     }
 }
 

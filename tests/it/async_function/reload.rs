@@ -1,6 +1,6 @@
 //! Limits of the queue change while it works; where it is does not.
 
-use crate::harness::{Kind, Upstream, Valve, eventually, on_each_queue};
+use crate::harness::{Kind, Upstream, eventually, on_each_queue};
 
 on_each_queue! {
     more_workers_begin_more_calls,
@@ -11,18 +11,8 @@ on_each_queue! {
     another_kind_waits_for_a_restart,
 }
 
-fn held() -> (Upstream, Valve) {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
-    (upstream, valve)
-}
-
 fn more_workers_begin_more_calls(kind: Kind) {
-    let (upstream, valve) = held();
+    let (upstream, valve) = Upstream::held();
     let gateway = kind.gateway("workers: 1", &upstream.declared("fig"));
     for _ in 0..8 {
         gateway.submit("fig", "");
@@ -34,7 +24,7 @@ fn more_workers_begin_more_calls(kind: Kind) {
 }
 
 fn fewer_workers_begin_fewer_calls(kind: Kind) {
-    let (upstream, valve) = held();
+    let (upstream, valve) = Upstream::held();
     let gateway = kind.gateway("workers: 4, per_function: 4", &upstream.declared("fig"));
     for _ in 0..8 {
         gateway.submit("fig", "");
@@ -53,7 +43,7 @@ fn fewer_workers_begin_fewer_calls(kind: Kind) {
 }
 
 fn the_length_of_the_queue_changes(kind: Kind) {
-    let (upstream, valve) = held();
+    let (upstream, valve) = Upstream::held();
     let gateway = kind.gateway("workers: 1, max_calls: 1", &upstream.declared("fig"));
     gateway.submit("fig", "");
     gateway

@@ -17,17 +17,6 @@ on_each_queue! {
     the_time_of_a_try_is_bounded,
 }
 
-/// A function whose calls wait at the valve.
-fn held() -> (Upstream, Valve) {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
-    (upstream, valve)
-}
-
 /// The most that was ever there at once.
 #[derive(Default)]
 struct Most {
@@ -70,7 +59,7 @@ fn functions(named: &[(&str, &Upstream)]) -> String {
 }
 
 fn a_flooded_function_does_not_keep_anothers_call_waiting(kind: Kind) {
-    let (slow, valve) = held();
+    let (slow, valve) = Upstream::held();
     let quick = Upstream::echo();
     let settings = "workers: 4, per_function: 3";
     let gateway = kind.gateway(settings, &functions(&[("slow", &slow), ("quick", &quick)]));

@@ -25,6 +25,18 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// Asserts that a metric is of this type and has a text that explains it.
+    #[track_caller]
+    pub fn assert_described(&self, name: &str, kind: &str) {
+        let found = self.types.get(name).map(String::as_str);
+        assert_eq!(found, Some(kind), "{name}");
+        let help = self.helps.get(name);
+        assert!(
+            help.is_some_and(|help| !help.is_empty()),
+            "{name} has no help"
+        );
+    }
+
     /// Reads a scrape.
     #[track_caller]
     pub fn parse(text: &str) -> Self {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use super::valve::Valve;
 use super::wire::{Framing, Head, Headers, Wire};
 
 /// A request as it reached the upstream.
@@ -126,6 +127,17 @@ impl Upstream {
             let body = exchange.request.body.clone();
             exchange.reply(200, &[("Content-Type", "text/plain")], body);
         })
+    }
+
+    /// Answers 200 once its valve lets it.
+    pub fn held() -> (Self, Valve) {
+        let valve = Valve::default();
+        let wait = valve.clone();
+        let upstream = Self::start(move |exchange| {
+            wait.wait();
+            exchange.reply(200, &[], "");
+        });
+        (upstream, valve)
     }
 
     /// Answers 200 with these words.
