@@ -53,7 +53,8 @@ impl Jetstream {
             .into_iter()
             .filter(|record| !ended.contains(&record.id));
         records.extend(open.map(|record| self.seen(record)));
-        records.sort_by_key(|record| Reverse(record.submitted));
+        // They were read in the order in which they ended.
+        records.sort_by_cached_key(|record| Reverse((record.submitted, record.id.clone())));
         records.truncate(wanted.limit);
         Ok(records)
     }

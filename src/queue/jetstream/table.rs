@@ -146,8 +146,9 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
         nats.remove(&self.stream, sequence).await
     }
 
-    /// What is known of the rows that were changed last, the newest first: those that are wanted,
-    /// and so many at most.
+    /// What is known of the rows that were changed last, the newest first: those that are wanted, and
+    /// so many at least if there are. More come where they were read anyway, as the order of changes
+    /// is not everybody's.
     pub async fn newest(
         &self,
         nats: &Nats,
@@ -173,7 +174,6 @@ impl<T: Serialize + DeserializeOwned> Table<T> {
             // Where most rows were removed, the next ones are far away.
             (end, span) = (start, span.saturating_mul(4));
         }
-        found.truncate(limit);
         Ok(found)
     }
 

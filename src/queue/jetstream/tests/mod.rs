@@ -633,6 +633,37 @@ fn attempt() -> Try {
     }
 }
 
+/// A call whose id shows when it was submitted, as the proxy makes them.
+fn in_order() -> Submission {
+    Submission {
+        call_id: CallId::new().shared(),
+        ..call("echo", "")
+    }
+}
+
+#[tokio::test]
+async fn the_newest_are_those_submitted_last_in_whatever_order_they_ended() {
+    let server = Server::start();
+    let peer = server.peer().await;
+    let (mut posted, mut works) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        posted.insert(0, peer.post(in_order()).await.id);
+        works.insert(0, peer.next().await);
+    }
+    for work in works {
+        peer.succeed(work).await;
+    }
+    for limit in 1..=4 {
+        let wanted = Wanted {
+            limit,
+            ..Wanted::default()
+        };
+        let listed = peer.list(&wanted).await.unwrap();
+        let ids: Vec<_> = listed.into_iter().map(|record| record.id).collect();
+        assert_eq!(ids, posted[..limit]);
+    }
+}
+
 #[tokio::test]
 async fn messages_of_other_producers_run_too() {
     let server = Server::start();
