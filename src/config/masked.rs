@@ -223,8 +223,7 @@ fn queue(queue: &Queue) -> Value {
         QueueKind::Jetstream(at) => (
             "jetstream",
             json!({
-                // Masked one by one: together they would look like one with a long password.
-                "url": servers(&at.url).map(without_users).collect::<Vec<_>>().join(","),
+                "url": shown_servers(&at.url),
                 "credentials": at.credentials,
                 "stream": at.stream,
                 "subject": at.subject,
@@ -258,6 +257,15 @@ fn queue(queue: &Queue) -> Value {
             "secret_file": queue.callbacks.secret_file,
         },
     })
+}
+
+/// A list of NATS servers without users and passwords. They are masked one by one: together they would
+/// look like one with a long password.
+pub fn shown_servers(list: &str) -> String {
+    servers(list)
+        .map(without_users)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// The servers of a list, each with its scheme.

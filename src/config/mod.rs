@@ -30,7 +30,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use load::{Error, Flags, Loaded, Sources, load};
-pub use masked::{masked, without_users};
+pub use masked::{masked, shown_servers, without_users};
 
 use crate::function::{Codes, FunctionName, RetryLabels, Scaling};
 

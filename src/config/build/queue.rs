@@ -94,9 +94,12 @@ impl Reader<'_> {
     fn jetstream(&mut self, raw: &file::Jetstream) -> Jetstream {
         let url = "nats://127.0.0.1:4222".to_owned();
         let url = self.read_or("queue.jetstream.url", &raw.url, url);
+        // Without the spaces that may stand between them.
+        let servers: Vec<&str> = url.split(',').map(str::trim).collect();
+        let url = servers.join(",");
         let good = |url: &str| url.starts_with("nats://") || url.starts_with("tls://");
         if let Some(scalar) = &raw.url
-            && !url.split(',').map(str::trim).all(good)
+            && !url.split(',').all(good)
         {
             self.refuse(
                 scalar.origin,

@@ -17,7 +17,7 @@ ui: { store: "FILE" }
 provider: { namespaces: [openfaas-fn, "FILE"] }
 queue:
   kind: jetstream
-  jetstream: { url: "nats://u:s3cret@n:4222", stream: "FILE" }
+  jetstream: { url: "nats://u:s3cret@n:4222, nats://v:s3cret@m:4222", stream: "FILE" }
 scale: { prometheus: { host: "FILE" } }
 functions:
   a:
@@ -54,7 +54,10 @@ fn no_secret_is_shown() {
         ("admin.basic_auth.password_file", json!("/p")),
         ("admin.auth_proxy_url", json!("http://****@auth/")),
         ("provider.namespaces", json!("****")),
-        ("queue.jetstream.url", json!("nats://****@n:4222")),
+        (
+            "queue.jetstream.url",
+            json!("nats://****@n:4222,nats://****@m:4222"),
+        ),
         ("queue.jetstream.subject", json!("****")),
         (
             "functions.a.process",

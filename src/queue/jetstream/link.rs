@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 use super::super::{Millis, QueueError, now};
 use super::lock;
 use super::streams::Streams;
-use crate::config;
+use crate::config::{self, shown_servers};
 
 /// Longest wait for one answer.
 pub const ANSWER: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ struct Events {
 impl Link {
     /// Nothing is connected before [`Link::keep`] is polled.
     pub fn new(settings: config::Jetstream) -> Self {
-        let trouble = format!("{} has not answered yet", shown(&settings.url));
+        let trouble = format!("{} has not answered yet", shown_servers(&settings.url));
         Self {
             settings,
             nats: OnceLock::new(),
@@ -232,7 +232,7 @@ impl Link {
         }
         let urls: Vec<&str> = self.settings.url.split(',').map(str::trim).collect();
         let connected = options.connect(urls).await;
-        connected.map_err(|error| format!("{}: {error}", shown(&self.settings.url)))
+        connected.map_err(|error| format!("{}: {error}", shown_servers(&self.settings.url)))
     }
 
     /// Notes what is wrong, and that nothing is any more; both are logged once.
@@ -240,14 +240,16 @@ impl Link {
         let before = std::mem::replace(&mut *lock(&self.trouble), trouble.clone());
         match (before, trouble) {
             (None, None) => {}
-            (Some(_), None) => tracing::info!(url = shown(&self.settings.url), "queue is ready"),
+            (Some(_), None) => {
+                tracing::info!(url = shown_servers(&self.settings.url), "queue is ready")
+            }
             (Some(before), Some(trouble)) if before == trouble => {}
             (_, Some(trouble)) => tracing::warn!(problem = trouble, "queue cannot take calls"),
         }
     }
 
     fn silence(&self) -> String {
-        let url = shown(&self.settings.url);
+        let url = shown_servers(&self.settings.url);
         match lock(&self.events.last).clone() {
             Some(last) => format!("{url} does not answer: {last}"),
             None => format!("{url} does not answer"),
@@ -487,14 +489,4 @@ fn stored(answer: Message) -> Result<Option<StreamMessage>, Refusal> {
             .map(Some)
             .map_err(|error| Refusal::Strange(error.to_string())),
     }
-}
-
-/// The addresses without the passwords that may stand in them.
-fn shown(urls: &str) -> String {
-    let shown = |url: &str| match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => url.to_owned(),
-    };
-    let urls: Vec<_> = urls.split(',').map(|url| shown(url.trim())).collect();
-    urls.join(", ")
 }
