@@ -381,7 +381,9 @@ fn a_running_call_is_broken_off(kind: Kind) {
     let upstream = Upstream::start(|exchange| exchange.hang());
     let gateway = kind.gateway("workers: 1", &upstream.declared("fig"));
     let location = gateway.submit("fig", "");
-    eventually("it runs", || upstream.open_connections() == 1);
+    // Its connection alone does not say that it has arrived.
+    eventually("it runs", || upstream.requests().len() == 1);
+    assert_eq!(upstream.open_connections(), 1);
     assert_eq!(cancel(&gateway, &location)["state"], "cancelled");
     eventually("its connection is closed", || {
         upstream.open_connections() == 0
