@@ -203,19 +203,20 @@ impl Backlog {
         self.changed.notify_one();
     }
 
+    /// Takes out everything that waits; returns the numbers of these calls.
+    pub fn take_waiting(&self) -> Vec<u64> {
+        self.lanes().take_waiting()
+    }
+
     /// Forgets everything that waits, and breaks off what runs.
     pub fn clear(&self) {
         let mut lanes = self.lanes();
-        for queued in lanes.by_name.values_mut() {
-            queued.waiting.clear();
-            queued.delayed.clear();
-            queued
-                .running
-                .values()
-                .for_each(|(_, token)| token.cancel());
-        }
-        lanes.by_name.retain(|_, queued| !queued.running.is_empty());
-        lanes.turns.clear();
+        lanes.take_waiting();
+        let running = lanes
+            .by_name
+            .values()
+            .flat_map(|lane| lane.running.values());
+        running.for_each(|(_, token)| token.cancel());
     }
 
     /// What waits and runs.
@@ -343,6 +344,18 @@ impl Lanes {
         Err(Duration::from_millis(soonest.saturating_sub(now)))
     }
 
+    fn take_waiting(&mut self) -> Vec<u64> {
+        let mut keys = Vec::new();
+        for queued in self.by_name.values_mut() {
+            queued.delayed.clear();
+            let waiting = std::mem::take(&mut queued.waiting);
+            keys.extend(waiting.into_keys().map(|(_, key)| key));
+        }
+        self.by_name.retain(|_, queued| !queued.running.is_empty());
+        self.turns.clear();
+        keys
+    }
+
     fn forget_empty(&mut self, lane: &Lane) {
         let Some(queued) = self.by_name.get(lane) else {
             return;
@@ -464,6 +477,22 @@ mod tests {
         drop(place);
         assert!(backlog.depths().is_empty());
         assert!(soon(backlog.take(&|_| 1)).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_taken_out_and_what_runs_stays() {
+        let backlog = Arc::new(Backlog::default());
+        for (name, key) in [("a", 1), ("a", 2), ("b", 3)] {
+            backlog.push(lane(name), item(key));
+        }
+        let place = backlog.take(&|_| 1).await;
+        let mut taken = backlog.take_waiting();
+        taken.sort_unstable();
+        assert_eq!((place.key(), taken), (1, vec![2, 3]));
+        assert!(soon(backlog.take(&|_| 2)).await.is_none());
+        assert!(backlog.is_running(&lane("a"), 1));
+        drop(place);
+        assert_eq!(backlog.take_waiting(), [1]);
     }
 
     #[tokio::test]

@@ -102,6 +102,10 @@ pub trait Queue: Send + Sync {
     /// What waits and runs, by function. Functions without calls are left out.
     fn depths(&self) -> Vec<Depth>;
 
+    /// Begins the end: nothing is taken here any more, and others who share the queue get what waits
+    /// here. What runs may still be settled.
+    fn drain(&self) {}
+
     /// Does what has to be done in the background, for as long as it is polled.
     async fn run(&self);
 

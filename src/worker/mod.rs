@@ -73,6 +73,7 @@ impl Worker {
                 () = sleep(LOOK) => {}
             }
         }
+        self.gateway.queue.drain();
         while steps.join_next().await.is_some() {}
     }
 

@@ -51,13 +51,15 @@ fn a_worker_that_is_asked_to_end_finishes_and_leaves_the_rest_to_others() {
     let (upstream, valve) = Upstream::held();
     let gateway = taking(&nats, 0, &upstream);
     let mut first = worker(&nats, &upstream);
-    let locations: Vec<_> = (0..10).map(|_| gateway.submit("fig", "")).collect();
+    // As many as it holds: its share of what runs, and four that wait.
+    let locations: Vec<_> = (0..7).map(|_| gateway.submit("fig", "")).collect();
     eventually("its share runs", || valve.waiting() == 3);
     first.signal(Signal::TERM);
-    valve.open_for(3);
-    assert_eq!(first.wait_exit().code, Some(0));
     let _second = worker(&nats, &upstream);
+    eventually("another's share runs", || valve.waiting() == 6);
+    assert!(!first.has_ended(), "three calls are still in flight");
     valve.open_for(100);
+    assert_eq!(first.wait_exit().code, Some(0));
     for location in &locations {
         gateway.call_in(location, "succeeded");
     }

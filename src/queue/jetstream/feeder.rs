@@ -98,8 +98,17 @@ impl Sources {
 }
 
 impl Jetstream {
-    /// Feeds the backlog until the queue is closed.
-    pub(super) async fn feed(&self) {
+    /// Feeds the backlog until the end begins, and then gives back what waits in it.
+    pub(super) async fn feed_until_closed(&self) {
+        self.feed().await;
+        // Whatever comes back into it meanwhile: a step could not be begun.
+        while !self.closed.is_cancelled() {
+            self.give_back_waiting().await;
+            let _ = timeout(LOOK, self.closed.cancelled()).await;
+        }
+    }
+
+    async fn feed(&self) {
         let mut active = HashSet::new();
         let mut feeders = FuturesUnordered::new();
         loop {
@@ -116,7 +125,7 @@ impl Jetstream {
                     self.feeders.fetch_sub(1, Ordering::Relaxed);
                     active.remove(&ended);
                 }
-                () = self.closed.cancelled() => break,
+                () = self.draining.cancelled() => break,
             }
         }
         while feeders.next().await.is_some() {}
@@ -132,7 +141,7 @@ impl Jetstream {
             tokio::select! {
                 fed = self.feed_on_link(&source, &share, &mut last) => if let Err(refusal) = fed {
                     let wait = wait_after(&refusal, &source);
-                    let _ = timeout(wait, self.closed.cancelled()).await;
+                    let _ = timeout(wait, self.draining.cancelled()).await;
                 },
                 // What was asked of the connection before is forgotten.
                 _ = ready.changed() => {}
@@ -152,11 +161,9 @@ impl Jetstream {
         let nats = nats.map_err(|error| Refusal::NoAnswer(error.to_string()))?;
         let consumer = self.consumer(nats, source).await?;
         let mut intake = Intake::open(nats, &self.streams.work, &consumer.name).await?;
-        let fed = tokio::select! {
-            fed = self.feed_through(nats, &mut intake, source, share, last) => fed,
-            () = self.closed.cancelled() => Ok(()),
-        };
-        if self.closed.is_cancelled() {
+        let fed = self.feed_through(nats, &mut intake, source, share, last);
+        let fed = fed.await;
+        if self.draining.is_cancelled() {
             intake.stop(nats).await;
         }
         fed
@@ -171,15 +178,16 @@ impl Jetstream {
         last: &mut Instant,
     ) -> Result<(), Refusal> {
         while self.is_needed(source, share, *last) {
-            let room = share.room(|| self.most(source), LOOK).await;
-            if room == 0 {
+            let room = share.room(|| self.most(source), LOOK);
+            let Some(room @ 1..) = self.draining.run_until_cancelled(room).await else {
                 continue;
-            }
+            };
             intake.ask(nats, room).await?;
             let end = Instant::now() + POLL + ANSWER;
             let mut came = 0;
             while came < room
-                && let Some(message) = intake.next(end).await?
+                && let Some(next) = self.draining.run_until_cancelled(intake.next(end)).await
+                && let Some(message) = next?
             {
                 came += 1;
                 *last = Instant::now();
@@ -191,7 +199,7 @@ impl Jetstream {
 
     fn is_needed(&self, source: &Source, share: &Share, last: Instant) -> bool {
         let is_idle = last.elapsed() >= IDLE && share.is_empty();
-        (*source == Source::Others || !is_idle) && !self.closed.is_cancelled()
+        (*source == Source::Others || !is_idle) && !self.draining.is_cancelled()
     }
 
     /// How many messages of a source may be here.

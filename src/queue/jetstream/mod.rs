@@ -74,6 +74,8 @@ pub struct Jetstream {
     /// How many feeders there are.
     feeders: AtomicUsize,
     left_over: LeftOver,
+    /// Nothing is taken in any more, and what waits here is given back.
+    draining: CancellationToken,
     closed: CancellationToken,
     /// Nothing comes from the server any more.
     stopped: CancellationToken,
@@ -103,6 +105,7 @@ impl Jetstream {
             strays: Strays::default(),
             feeders: AtomicUsize::new(0),
             left_over: LeftOver::default(),
+            draining: CancellationToken::new(),
             closed: CancellationToken::new(),
             stopped: CancellationToken::new(),
         })
@@ -178,6 +181,10 @@ impl Queue for Jetstream {
         self.counts.depths(self.backlog.depths())
     }
 
+    fn drain(&self) {
+        self.draining.cancel();
+    }
+
     async fn run(&self) {
         let rest = async {
             tokio::join!(
@@ -190,13 +197,14 @@ impl Queue for Jetstream {
             )
         };
         tokio::select! {
-            () = self.feed() => {}
+            () = self.feed_until_closed() => {}
             _ = rest => {}
         }
         self.stopped.cancel();
     }
 
     async fn close(&self) {
+        self.draining.cancel();
         self.closed.cancel();
         self.backlog.clear();
         let _ = timeout(ANSWER / 4, self.stopped.cancelled()).await;

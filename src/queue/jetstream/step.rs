@@ -113,6 +113,32 @@ impl Jetstream {
         }
     }
 
+    /// Gives back what is held and does not run. A server that is away gets it when it is there again.
+    pub(super) async fn give_back_waiting(&self) {
+        let Ok(nats) = self.link.nats() else {
+            return;
+        };
+        for key in self.backlog.take_waiting() {
+            if let Some(message) = self.held.remove(key) {
+                self.send_back(nats, &message, None).await;
+            }
+        }
+    }
+
+    /// Gives one back, to be handed out again at once or when it is due.
+    async fn send_back(&self, nats: &Nats, message: &Message, due: Option<Millis>) {
+        let wait = due.map(|due| Duration::from_millis(due.saturating_sub(now())));
+        nats.say(message.reply.clone(), wait.map_or_else(give_back, put_off))
+            .await;
+        let call = &message.call;
+        let back = Remembered {
+            function: call.invocation.function.clone(),
+            due,
+            sequence: sequence_of(&message.reply).unwrap_or(0),
+        };
+        self.counts.remember(&call.id, back);
+    }
+
     /// Begins a step; `None` if there is nothing to be done now.
     pub(super) async fn begin_step(&self, ticket: Ticket) -> Option<Work> {
         let Ticket { place } = ticket;
@@ -330,31 +356,25 @@ impl Jetstream {
         }
     }
 
-    /// Lets a call's next step wait: here if it is due soon, else on the server.
+    /// Lets a call's next step wait: here if it is due soon and may be made here, else on the server.
     async fn wait(&self, nats: &Nats, place: Place, message: &Message, record: &Record) {
         let is_callback = record.lane().stage == Stage::Callback;
-        let wait = match record.due().saturating_sub(now()) {
-            0..=SOON if is_callback && self.held.callbacks() >= CALLBACKS => SOON + 1,
-            wait => wait,
-        };
-        if wait <= SOON {
-            let (lane, due) = (record.lane(), record.due());
+        let (lane, mut due) = (record.lane(), record.due());
+        let is_soon = due <= now() + SOON;
+        let is_crowded = is_callback && self.held.callbacks() >= CALLBACKS;
+        if is_soon && !is_crowded && !self.draining.is_cancelled() {
             self.held.move_to(place.key(), &lane, due);
             place.go_on(lane, due);
             return;
+        }
+        if is_soon && is_crowded {
+            due = now() + SOON;
         }
         if self.held.remove(place.key()).is_none() {
             // It was cancelled meanwhile.
             return;
         }
-        let wait = Duration::from_millis(wait);
-        nats.say(message.reply.clone(), put_off(wait)).await;
-        let back = Remembered {
-            function: record.function.clone(),
-            due: Some(record.due()),
-            sequence: sequence_of(&message.reply).unwrap_or(0),
-        };
-        self.counts.remember(&record.id, back);
+        self.send_back(nats, message, Some(due)).await;
         place.forget();
     }
 

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::super::{
     CallId, CallbackState, CallbackThen, ChangeError, IdempotencyKey, Lane, Queue, QueueError,
-    Stage, State, Step, Submission, Then, Try, Wanted, message, now,
+    Stage, State, Step, Submission, Then, Try, Wanted, Work, message, now,
 };
 use super::submit::Keyed;
 use server::{Peer, Server, body, call, eventually, outcome, queue, timed, tried};
@@ -950,9 +950,8 @@ async fn a_call_that_takes_its_time_is_seen_running_everywhere() {
     assert_eq!(found.record.state, State::Succeeded);
 }
 
-#[tokio::test]
-async fn who_closes_gives_back_what_it_holds() {
-    let server = Server::start();
+/// One gateway that runs a call and holds another, and one that waits for some.
+async fn one_that_holds_two_and_another(server: &Server) -> (Peer, Work, Peer) {
     let (one, other) = tokio::join!(server.peer(), server.front());
     one.post(call("echo", "running")).await;
     let running = one.next().await;
@@ -967,6 +966,32 @@ async fn who_closes_gives_back_what_it_holds() {
         consumers.iter().filter_map(waiting).sum::<u64>() == 4
     })
     .await;
+    (one, running, other)
+}
+
+#[tokio::test]
+async fn who_drains_gives_back_what_waits_and_goes_on_with_what_runs() {
+    let server = Server::start();
+    let (one, running, other) = one_that_holds_two_and_another(&server).await;
+    one.drain();
+    let (waiting, took) = timed(other.next()).await;
+    assert_eq!(body(&waiting), "waiting");
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let again = tried(&running.record, Then::Again(now()));
+    let settled = one.settle(running.ticket, again, None);
+    settled.await.unwrap();
+    one.post(call("echo", "new")).await;
+    let mut rest = other.work_off(2).await;
+    rest.sort_unstable();
+    assert_eq!(rest, ["new", "running"]);
+    assert!(one.held.replies().is_empty());
+    other.succeed(waiting).await;
+}
+
+#[tokio::test]
+async fn who_closes_gives_back_what_it_holds() {
+    let server = Server::start();
+    let (one, running, other) = one_that_holds_two_and_another(&server).await;
     let ((), took) = timed(one.close()).await;
     assert!(took < Duration::from_secs(2), "{took:?}");
     assert!(running.ticket.cancelled().is_cancelled());
