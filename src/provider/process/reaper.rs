@@ -42,8 +42,11 @@ pub(super) const MARK: &str = "GATEWAY_INSTANCE";
 
 /// Bounds of the time until a reaper that ended is started again, doubled with each failure.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
-/// Looks for marked processes at most: one that is just forking may be missed by a look.
+/// Looks for marked processes at most: one that is just forking, or that just becomes another program,
+/// may be missed by a look.
 const LOOKS: usize = 10;
+/// Between two looks of which the first killed nobody.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// A running reaper. It ends by itself, after the gateway or this value.
 #[derive(Debug)]
@@ -140,8 +143,10 @@ fn watch(dir: &Path) -> io::Result<()> {
         kill(record);
     }
     for _ in 0..LOOKS {
-        if !kill_marked(dir) {
-            break;
+        match kill_marked(dir) {
+            Look::Killed => {}
+            Look::Unclear => std::thread::sleep(BETWEEN_LOOKS),
+            Look::Nobody => break,
         }
     }
     match std::fs::remove_dir_all(dir) {
@@ -171,10 +176,19 @@ fn kill(record: Record) {
     }
 }
 
-/// Kills every process with the mark of `dir` in its environment; says whether there was one.
-fn kill_marked(dir: &Path) -> bool {
+/// What a look for marked processes came to.
+#[derive(Debug, PartialEq, Eq)]
+enum Look {
+    Nobody,
+    /// Nobody carried the mark, but some process does not show its environment yet.
+    Unclear,
+    Killed,
+}
+
+/// Kills every process with the mark of `dir` in its environment.
+fn kill_marked(dir: &Path) -> Look {
     let mark = format!("{MARK}={}", runtime_dir::mark(dir)).into_bytes();
-    let mut found = false;
+    let mut look = Look::Nobody;
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.parse().ok());
@@ -182,15 +196,26 @@ fn kill_marked(dir: &Path) -> bool {
             continue;
         };
         // Processes of other users cannot be read, and are not ours.
-        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let Ok(environment) = std::fs::read(entry.path().join("environ")) else {
+            continue;
+        };
         if environment
             .split(|byte| *byte == 0)
             .any(|entry| entry == mark)
         {
-            found |= rustix::process::kill_process(pid, Signal::KILL).is_ok();
+            if rustix::process::kill_process(pid, Signal::KILL).is_ok() {
+                look = Look::Killed;
+            }
+        } else if environment.is_empty()
+            && look == Look::Nobody
+            && std::fs::read_link(entry.path().join("exe")).is_ok()
+        {
+            // It has a program, as threads of the kernel and the dead have not. In the middle of
+            // execve(2), its environment is empty though its parent already goes on.
+            look = Look::Unclear;
         }
     }
-    found
+    look
 }
 
 /// When a process started, in ticks since boot: field 22 of `/proc/PID/stat` (proc(5)).
@@ -204,6 +229,8 @@ fn start_time(pid: u32) -> Option<u64> {
 #[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -232,9 +259,17 @@ mod tests {
                 .unwrap()
         };
         let (mut ours, mut other) = (start(dir.path()), start(&dir.path().join("other")));
-        assert!(kill_marked(dir.path()));
+        let until = Instant::now() + Duration::from_secs(10);
+        // Not always by the first look: spawn(3) returns before the environment is to be seen.
+        loop {
+            match kill_marked(dir.path()) {
+                Look::Killed => break,
+                Look::Unclear => assert!(Instant::now() < until, "not to be seen"),
+                Look::Nobody => panic!("missed"),
+            }
+        }
         ours.wait().unwrap();
-        assert!(!kill_marked(dir.path()));
+        assert_ne!(kill_marked(dir.path()), Look::Killed);
         assert!(other.try_wait().unwrap().is_none(), "a stranger is spared");
         other.kill().unwrap();
         other.wait().unwrap();
