@@ -2,44 +2,46 @@
 //! does it.
 
 mod admin_bridge;
+mod answer;
 mod body;
+mod check;
 mod context;
 mod enqueue;
+mod find;
 pub mod guard;
 pub mod headers;
+mod place;
 pub mod route;
 mod upgrade;
 mod upstream;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Version, header};
+use http::{HeaderMap, Method};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
-
 use tokio::sync::Semaphore;
 
 use crate::access_log::{AccessLog, Record};
 use crate::admin;
-use crate::config::{LogFormat, PathPattern};
-use crate::error::{Failure, REASON_HEADER};
-use crate::function::FunctionName;
-use crate::functions::{Function, Lease, PathRule};
+use crate::config::LogFormat;
+use crate::error::Failure;
+use crate::functions::PathRule;
 use crate::gateway::Gateway;
-use crate::scale::{self, Wish};
 
 use admin_bridge::AdminBridge;
+use answer::{answered, redirect, respond, status};
 use body::Unanswered;
 use context::{Call, Target};
-use headers::{CALL_ID, START_TIME};
+use find::own_route;
 use route::Route;
-use upstream::limit;
+use upstream::{limit, rewrite_path};
 
 /// The proxy service's application.
 pub struct Proxy {
@@ -94,7 +96,7 @@ impl ProxyHttp for Proxy {
     }
 
     async fn request_filter(&self, session: &mut Session, call: &mut Call) -> Result<bool> {
-        let outcome = match check(session) {
+        let outcome = match check::check(session) {
             Ok(()) => self.route(session, call).await,
             Err(failure) => Err(failure),
         };
@@ -309,7 +311,7 @@ impl Proxy {
             return self.call(session, call, function, 0, prefix).await;
         }
         if let Some(clean) = route::cleaned(path) {
-            return redirect(session, call, &clean, uri.query()).await;
+            return Ok(redirect(session, call, &clean, uri.query()).await);
         }
         match route::parse(path) {
             Route::Function { name, rest } => {
@@ -325,12 +327,7 @@ impl Proxy {
                 Err(Failure::MethodNotAllowed)
             }
             Route::AsyncFunction { name, rest } => {
-                call.identify(session.req_header());
-                call.queued = true;
-                let function = self.find_known(call, &name).await?;
-                let room = &self.bodies;
-                let enqueued = enqueue::enqueue(session, call, function, rest, room).await;
-                self.answered(call, path, enqueued)
+                self.enqueue(session, call, path, &name, rest).await
             }
             Route::Nowhere => Err(Failure::NoRoute),
             Route::System | Route::Ui | Route::Health | Route::Root => {
@@ -339,141 +336,20 @@ impl Proxy {
         }
     }
 
-    /// The function of a name; a call to a name nobody knows is counted without it.
-    async fn find(&self, call: &mut Call, name: &str) -> Result<Arc<Function>, Failure> {
-        if let Some(function) = call.snapshot.function(name) {
-            return Ok(Arc::clone(function));
-        }
-        if let Some(fallback) = &call.snapshot.fallback {
-            if !call.snapshot.direct() {
-                return Ok(Arc::clone(fallback));
-            }
-            let bound = limit(fallback.timeouts.upstream).unwrap_or(Duration::from_secs(10));
-            if let Some(function) = self.gateway.registry.adopt(name, bound).await {
-                return Ok(function);
-            }
-        }
-        call.count_on(&Arc::clone(&call.snapshot.unknown));
-        call.target = Target::Missing { name: name.into() };
-        // A name that is called directly is a host name: what is missing is its address.
-        Err(match call.snapshot.fallback {
-            Some(_) => Failure::ConnectFailed,
-            None => Failure::NoFunction,
-        })
-    }
-
-    /// The function of a name, which has to be there: a call that is made later is not found missing
-    /// by its caller any more.
-    async fn find_known(&self, call: &mut Call, name: &str) -> Result<Arc<Function>, Failure> {
-        if let Some(function) = call.snapshot.function(name) {
-            return Ok(Arc::clone(function));
-        }
-        call.target = Target::Missing { name: name.into() };
-        let namespace = call.snapshot.config.default_namespace();
-        let name = FunctionName::parse(name, namespace).map_err(|_| Failure::NoFunction)?;
-        let found = self.gateway.find(&call.snapshot, &name).await;
-        found.ok_or(Failure::NoFunction)
-    }
-
-    /// Gets a place on the function: at once where one is free, otherwise in line.
-    async fn call(
+    /// A call that is made later.
+    async fn enqueue(
         &self,
         session: &mut Session,
         call: &mut Call,
-        function: Arc<Function>,
+        path: &str,
+        name: &str,
         rest: usize,
-        prefix: Option<Box<str>>,
     ) -> Result<Routed, Failure> {
-        let request = session.req_header();
-        call.stream = session.is_upgrade_req() || wants_stream(request);
-        call.target = Target::Function {
-            function: Arc::clone(&function),
-            rest,
-            prefix,
-        };
-        call.lease = match function.try_lease(None) {
-            Some(lease) => Some(lease),
-            None => Some(self.wait(session, call, &function).await?),
-        };
-        call.count_on(&function.live);
-        Ok(Routed::Upstream)
-    }
-
-    async fn wait(
-        &self,
-        session: &mut Session,
-        call: &mut Call,
-        function: &Arc<Function>,
-    ) -> Result<Lease, Failure> {
-        let snapshot = Arc::clone(&call.snapshot);
-        let begun = Instant::now();
-        let Gateway {
-            registry, waker, ..
-        } = &*self.gateway;
-        let wish = Wish {
-            scale: &snapshot.config.scale,
-            wakes: may_wake(session.req_header()),
-            avoid: None,
-        };
-        let waiting = scale::acquire(registry, waker, function, &wish);
-        let downstream = session.as_downstream_mut();
-        let acquired = if downstream.is_body_empty() {
-            tokio::select! {
-                acquired = waiting => acquired,
-                // A request with a body still to come cannot be watched without reading it.
-                _ = downstream.read_body_or_idle(true) => Err(Failure::ClientGone),
-            }
-        } else {
-            waiting.await
-        };
-        call.waited = begun.elapsed();
-        let acquired = acquired?;
-        if acquired.cold {
-            call.cold = true;
-            let seconds = call.waited.as_secs_f64();
-            function.live.metrics.cold_start(seconds);
-        }
-        Ok(acquired.lease)
-    }
-
-    /// Another replica after one has refused; the same one, a little later, if there is no other.
-    async fn lease_again(&self, call: &mut Call) -> Result<()> {
-        let lease = match call.function().cloned() {
-            Some(function) => self.other_lease(&function, call).await,
-            None => Err(Failure::Internal),
-        };
-        call.lease = Some(lease.map_err(|failure| {
-            call.failure = Some(failure);
-            Error::new(ErrorType::InternalError)
-        })?);
-        Ok(())
-    }
-
-    async fn other_lease(
-        &self,
-        function: &Arc<Function>,
-        call: &mut Call,
-    ) -> Result<Lease, Failure> {
-        let refused = call.refused.take();
-        if function.replicas.len() < 2 {
-            tokio::time::sleep(Duration::from_millis(1 << call.tries.min(6))).await;
-        }
-        if call.counted_on().is_none() || function.path == PathRule::Whole {
-            // The provider itself is called; the registry does not know it by a name.
-            return function
-                .try_lease(refused.as_ref())
-                .ok_or(Failure::ConnectFailed);
-        }
-        let Gateway {
-            registry, waker, ..
-        } = &*self.gateway;
-        let wish = Wish {
-            scale: &call.snapshot.config.scale,
-            wakes: true,
-            avoid: refused.as_ref(),
-        };
-        let acquired = scale::acquire(registry, waker, function, &wish).await?;
-        Ok(acquired.lease)
+        call.identify(session.req_header());
+        call.queued = true;
+        let function = self.find_known(call, name).await?;
+        let enqueued = enqueue::enqueue(session, call, function, rest, &self.bodies).await;
+        self.answered(call, path, enqueued)
     }
 
     /// The API and the portal.
@@ -545,235 +421,4 @@ impl Proxy {
             reason: call.failure.as_ref().map(Failure::reason),
         });
     }
-}
-
-/// What the parser lets pass and a gateway must not (RFC 9112, sections 3.2 and 6).
-fn check(session: &mut Session) -> Result<(), Failure> {
-    let request = session.req_header_mut();
-    match request.headers.get(header::HOST) {
-        Some(host) if !host.as_bytes().iter().all(is_host_byte) => {
-            return Err(Failure::BadRequest("the Host header is not a host"));
-        }
-        None if request.version == Version::HTTP_11 => {
-            return Err(Failure::BadRequest(
-                "an HTTP/1.1 request needs a Host header",
-            ));
-        }
-        _ => {}
-    }
-    let mut encodings = request.headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(encoding) = encodings.next()
-        && (!encoding.as_bytes().eq_ignore_ascii_case(b"chunked") || encodings.next().is_some())
-    {
-        return Err(Failure::BadRequest(
-            "the only transfer encoding taken is chunked",
-        ));
-    }
-    if !request.raw_path_is_utf8() {
-        return Err(Failure::BadRequest("the path is not percent-encoded UTF-8"));
-    }
-    if request.raw_path().first() != Some(&b'/') {
-        to_origin_form(request)?;
-    }
-    let mut lengths = request.headers.get_all(header::CONTENT_LENGTH).iter();
-    if let (Some(first), Some(_)) = (lengths.next(), lengths.next()) {
-        // Equal ones, or the parser would have refused them: one is enough for the function.
-        let first = first.clone();
-        request
-            .insert_header(header::CONTENT_LENGTH, first)
-            .map_err(|_| Failure::Internal)?;
-    }
-    // Pingora copies the head for the function: without the names' case that is half the work.
-    headers::edit(request, |_| {});
-    Ok(())
-}
-
-/// Turns `GET http://host/path` into `GET /path` for that host, which is what it means (RFC 9112,
-/// section 3.2.2). No other form but the path itself is for a gateway.
-fn to_origin_form(request: &mut RequestHeader) -> Result<(), Failure> {
-    const NO_PATH: Failure = Failure::BadRequest("the request target is not a path");
-    let target = request.raw_path();
-    let is_http = |scheme: &&[u8]| {
-        let start = target.get(..scheme.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
-    let schemes = [&b"http://"[..], b"https://"];
-    let scheme = schemes
-        .iter()
-        .find(|scheme| is_http(scheme))
-        .ok_or(NO_PATH)?;
-    let rest = &target[scheme.len()..];
-    let end = rest.iter().position(|byte| b"/?".contains(byte));
-    let host = HeaderValue::from_bytes(&rest[..end.unwrap_or(rest.len())]).map_err(|_| NO_PATH)?;
-    // Pingora keeps the path of such a target apart.
-    let path = request
-        .uri
-        .path_and_query()
-        .map_or("/", |path| path.as_str());
-    let path = path.to_owned();
-    request.set_raw_path(path.as_bytes()).map_err(|_| NO_PATH)?;
-    request
-        .insert_header(header::HOST, host)
-        .map_err(|_| NO_PATH)
-}
-
-/// What a host and port can consist of (RFC 3986, section 3.2.2).
-fn is_host_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
-}
-
-/// The first of the own host and path rules that fits. Rules without a host never hide the
-/// gateway's own paths.
-fn own_route(
-    session: &Session,
-    call: &Call,
-    path: &str,
-) -> Option<(Arc<Function>, Option<Box<str>>)> {
-    let routes = &call.snapshot.routes;
-    if routes.is_empty() {
-        return None;
-    }
-    let request = session.req_header();
-    let host = request
-        .headers
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok())
-        .or_else(|| request.uri.host())
-        .unwrap_or_default();
-    let host = without_port(host);
-    let own_path = !matches!(route::parse(path), Route::Nowhere | Route::Root);
-    let fits = |route: &&crate::functions::Route| {
-        let host_fits = match &route.host {
-            Some(wanted) => wanted.eq_ignore_ascii_case(host),
-            None => !own_path,
-        };
-        host_fits
-            && match &route.path {
-                PathPattern::Exact(exact) => path == exact,
-                PathPattern::Prefix(prefix) => path
-                    .strip_prefix(prefix.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            }
-    };
-    let function = routes.iter().find(fits)?.function.clone()?;
-    let prefix = match function.path {
-        PathRule::Trimmed => None,
-        PathRule::Whole => Some(format!("/function/{}", function.key).into()),
-    };
-    Some((function, prefix))
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
-/// Whether a request is a call, for which a function is woken. A preflight (Fetch standard, section
-/// 4.8) and a health check (users.md section 5) only ask.
-fn may_wake(request: &RequestHeader) -> bool {
-    let path = request.uri.path();
-    let asks = ["/_/health", "/_/ready"]
-        .iter()
-        .any(|end| path.ends_with(end));
-    request.method != Method::OPTIONS && !asks
-}
-
-/// Whether the caller announces that it will listen for long (wire.md section 2.6).
-fn wants_stream(request: &RequestHeader) -> bool {
-    request.headers.get(header::ACCEPT).is_some_and(|accept| {
-        let accept = accept.as_bytes();
-        [&b"text/event-stream"[..], b"application/x-ndjson"]
-            .iter()
-            .any(|kind| accept.windows(kind.len()).any(|part| part == *kind))
-    })
-}
-
-/// The path the replica sees: base, prefix, and the caller's path from `rest` on, byte for byte.
-fn rewrite_path(
-    request: &mut RequestHeader,
-    base: &str,
-    prefix: Option<&str>,
-    rest: usize,
-) -> Result<()> {
-    let raw = request.raw_path();
-    let tail = raw.get(rest..).unwrap_or_default();
-    if base.is_empty() && prefix.is_none() && rest == 0 {
-        return Ok(());
-    }
-    let mut path = Vec::with_capacity(base.len() + prefix.map_or(0, str::len) + tail.len() + 1);
-    path.extend_from_slice(base.as_bytes());
-    path.extend_from_slice(prefix.unwrap_or_default().as_bytes());
-    if path.is_empty() && tail.first() != Some(&b'/') {
-        path.push(b'/');
-    }
-    path.extend_from_slice(tail);
-    request.set_raw_path(&path)
-}
-
-fn answered(session: &Session) -> bool {
-    session
-        .response_written()
-        .is_some_and(|response| !response.status.is_informational() || response.status == 101)
-}
-
-fn status(session: &Session, call: &Call) -> u16 {
-    match (session.response_written(), &call.failure) {
-        (Some(response), _) if answered(session) => response.status.as_u16(),
-        (_, Some(failure)) => failure.status().as_u16(),
-        (_, None) => 499,
-    }
-}
-
-async fn redirect(
-    session: &mut Session,
-    call: &Call,
-    path: &str,
-    query: Option<&str>,
-) -> Result<Routed, Failure> {
-    let location = match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    let written = async {
-        let mut response = ResponseHeader::build(301, Some(2))?;
-        response.insert_header(header::LOCATION, location)?;
-        response.insert_header(header::CONTENT_LENGTH, 0)?;
-        session
-            .write_response_header(Box::new(response), true)
-            .await
-    };
-    match written.await {
-        Ok(()) => Ok(Routed::Answered),
-        Err(error) => {
-            tracing::debug!(%error, call_id = call.call_id(), "cannot redirect");
-            Ok(Routed::Answered)
-        }
-    }
-}
-
-/// Answers with a failure: the one place where the gateway speaks for itself.
-async fn respond(session: &mut Session, call: &Call, failure: &Failure) -> Result<()> {
-    let body = failure.body(call.function_name(), call.call_id());
-    let mut response = ResponseHeader::build(failure.status(), Some(8))?;
-    response.insert_header(header::CONTENT_TYPE, "application/json")?;
-    response.insert_header(header::CONTENT_LENGTH, body.len())?;
-    response.insert_header(REASON_HEADER, failure.reason())?;
-    if let Some(seconds) = failure.retry_after() {
-        response.insert_header(header::RETRY_AFTER, seconds)?;
-    }
-    if let Some(method) = failure.allow() {
-        response.insert_header(header::ALLOW, method)?;
-    }
-    if let Some(identity) = &call.identity {
-        response.insert_header(CALL_ID, identity.id.clone())?;
-        response.insert_header(START_TIME, identity.start_time.clone())?;
-    }
-    session
-        .write_response_header(Box::new(response), false)
-        .await?;
-    session
-        .write_response_body(Some(Bytes::from(body)), true)
-        .await
 }

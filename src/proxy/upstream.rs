@@ -1,8 +1,9 @@
-//! From a lease to Pingora's peer, and from Pingora's errors to failures.
+//! From a lease to Pingora's peer and the path it sees, and from Pingora's errors to failures.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use pingora::http::RequestHeader;
 use pingora::prelude::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
@@ -50,6 +51,28 @@ pub fn peer(
         peer.group_key = UPGRADES;
     }
     Ok(Box::new(peer))
+}
+
+/// The path the replica sees: base, prefix, and the caller's path from `rest` on, byte for byte.
+pub fn rewrite_path(
+    request: &mut RequestHeader,
+    base: &str,
+    prefix: Option<&str>,
+    rest: usize,
+) -> Result<()> {
+    let raw = request.raw_path();
+    let tail = raw.get(rest..).unwrap_or_default();
+    if base.is_empty() && prefix.is_none() && rest == 0 {
+        return Ok(());
+    }
+    let mut path = Vec::with_capacity(base.len() + prefix.map_or(0, str::len) + tail.len() + 1);
+    path.extend_from_slice(base.as_bytes());
+    path.extend_from_slice(prefix.unwrap_or_default().as_bytes());
+    if path.is_empty() && tail.first() != Some(&b'/') {
+        path.push(b'/');
+    }
+    path.extend_from_slice(tail);
+    request.set_raw_path(&path)
 }
 
 /// A duration as a limit: zero is none.

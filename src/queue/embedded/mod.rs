@@ -6,6 +6,8 @@
 //! find, list <- tables
 //! ```
 
+mod batch;
+mod change;
 mod row;
 mod space;
 mod tables;
@@ -25,9 +27,10 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
+use self::change::{Change, Pending, Settled};
 use self::row::Row;
 use self::tables::Reading;
-use self::writer::{Change, Pending, Settled, Shared, Writer};
+use self::writer::{Shared, Writer};
 use super::backlog::{Place, Room};
 use super::{
     Accepted, CallId, ChangeError, Depth, Found, Lane, Millis, Outcome, Queue, QueueError, Record,

@@ -11,18 +11,18 @@ use arc_swap::ArcSwapOption;
 use redb::Database;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
 use super::Limits;
+use super::batch::{Batch, Done};
+use super::change::{Change, Settled};
 use super::row::Row;
 use super::space::Space;
-use super::tables::{self, Keep, Reading, Submitted, Tables};
+use super::tables::{self, Keep, Reading, Tables};
 use crate::durable;
-use crate::queue::backlog::{Backlog, Item, Place};
-use crate::queue::{
-    Accepted, CallId, ChangeError, Lane, Millis, Outcome, QueueError, Record, Submission, now,
-};
+use crate::queue::backlog::{Backlog, Item};
+use crate::queue::{Lane, QueueError, now};
 
 /// Changes written together at most.
 const BATCH: usize = 4096;
@@ -30,44 +30,6 @@ const BATCH: usize = 4096;
 const FORGET: Duration = Duration::from_secs(1);
 /// Time until what failed is tried again.
 const AGAIN: Duration = Duration::from_millis(250);
-
-/// A change, and who wants to know what became of it.
-pub enum Change {
-    /// See [`crate::queue::Queue::submit`].
-    Submit(Box<Pending>, Reply<Result<Accepted, QueueError>>),
-    /// See [`crate::queue::Queue::settle`].
-    Settle(Box<Settled>, Reply<Result<(), QueueError>>),
-    /// See [`crate::queue::Queue::cancel`].
-    Cancel(CallId, ToChanger),
-    /// See [`crate::queue::Queue::replay`].
-    Replay(CallId, ToChanger),
-    /// Ends the thread, once everything before has been written.
-    Close(Reply<()>),
-}
-
-/// A call that waits for the disk.
-pub struct Pending {
-    /// The call.
-    pub submission: Submission,
-    /// Its share of the memory for those that do.
-    pub _room: OwnedSemaphorePermit,
-}
-
-/// Takes what became of a change; who asked may have gone.
-pub type Reply<T> = oneshot::Sender<T>;
-
-/// The same of who changes one call.
-pub type ToChanger = Reply<Result<Record, ChangeError>>;
-
-/// What has become of a step.
-pub struct Settled {
-    /// The right to settle it, kept until that is written.
-    pub place: Place,
-    /// The call as it is now.
-    pub row: Row,
-    /// What its function answered.
-    pub outcome: Option<Outcome>,
-}
 
 /// What thread and queue share.
 pub struct Shared {
@@ -102,86 +64,6 @@ pub struct Writer {
     told: Option<QueueError>,
     /// Whether the backlog holds what the file does.
     loaded: bool,
-}
-
-/// What is to be done once a change is on the disk.
-enum Done {
-    Submitted(
-        Option<Box<Row>>,
-        Accepted,
-        Reply<Result<Accepted, QueueError>>,
-    ),
-    /// Unless it was cancelled meanwhile, which the flag says.
-    Settled(Box<Settled>, bool, Reply<Result<(), QueueError>>),
-    /// Where its next step was, if there was to be one.
-    Cancelled(Box<Row>, Option<Box<Row>>, ToChanger),
-    /// The same.
-    Replayed(Box<Row>, Option<Box<Row>>, ToChanger),
-}
-
-/// Changes that are written together.
-struct Batch<'t, 'd> {
-    tables: Tables<'t>,
-    now: Millis,
-    keep: Keep,
-    max_calls: usize,
-    open: usize,
-    done: &'d mut Vec<Done>,
-}
-
-impl Batch<'_, '_> {
-    fn settle(
-        &mut self,
-        mut settled: Box<Settled>,
-        reply: Reply<Result<(), QueueError>>,
-    ) -> Result<(), redb::Error> {
-        let Settled { row, outcome, .. } = &mut *settled;
-        let known = self
-            .tables
-            .settle(row, outcome.as_ref(), self.now, self.keep);
-        // It is kept, whatever came of it.
-        let done = Done::Settled(settled, matches!(known, Ok(true)), reply);
-        self.done.push(done);
-        known.map(drop)
-    }
-
-    fn cancel(&mut self, id: &CallId, reply: ToChanger) -> Result<(), redb::Error> {
-        let (now, keep) = (self.now, self.keep);
-        let cancel = |tables: &mut Tables<'_>| tables.cancel(id, now, keep);
-        self.change(id, reply, cancel, Done::Cancelled)
-    }
-
-    fn replay(&mut self, id: &CallId, reply: ToChanger) -> Result<(), redb::Error> {
-        self.change(id, reply, |tables| tables.replay(id), Done::Replayed)
-    }
-
-    /// Changes one call. Who is refused is told, and a call that cannot be read is nobody else's
-    /// trouble.
-    fn change(
-        &mut self,
-        id: &CallId,
-        reply: ToChanger,
-        change: impl FnOnce(&mut Tables<'_>) -> Result<tables::Changed<Row>, redb::Error>,
-        done: fn(Box<Row>, Option<Box<Row>>, ToChanger) -> Done,
-    ) -> Result<(), redb::Error> {
-        let before = self.tables.open(id);
-        let changed = before.and_then(|before| Ok((change(&mut self.tables)?, before)));
-        let refused = match changed {
-            Ok((Ok(row), before)) => {
-                let done = done(Box::new(row), before.map(Box::new), reply);
-                self.done.push(done);
-                return Ok(());
-            }
-            Ok((Err(refused), _)) => refused,
-            Err(redb::Error::Corrupted(why)) => QueueError::Failed(why).into(),
-            Err(error) => {
-                let _ = reply.send(Err(tables::failure(&error).into()));
-                return Err(error);
-            }
-        };
-        let _ = reply.send(Err(refused));
-        Ok(())
-    }
 }
 
 impl Shared {
@@ -378,7 +260,7 @@ impl Writer {
         *waiting = settles;
         for change in others {
             end |= matches!(change, Change::Close(_));
-            fail(change, error());
+            change.fail(error());
         }
         end
     }
@@ -420,7 +302,7 @@ impl Writer {
                 for change in rest {
                     match change {
                         Change::Settle(..) => again.push(change),
-                        other => fail(other, error.clone()),
+                        other => other.fail(error.clone()),
                     }
                 }
                 again
@@ -445,18 +327,12 @@ impl Writer {
             },
             max_calls: limits.max_calls,
             open: self.shared.open.load(Ordering::Relaxed),
+            next: &mut self.next,
+            space: &mut self.space,
             done,
         };
         for change in changes {
-            match change {
-                // Whoever was told that it takes too long has not been promised anything.
-                Change::Submit(_, reply) if reply.is_closed() => {}
-                Change::Submit(submission, reply) => self.submit(&mut batch, *submission, reply)?,
-                Change::Settle(settled, reply) => batch.settle(settled, reply)?,
-                Change::Cancel(id, reply) => batch.cancel(&id, reply)?,
-                Change::Replay(id, reply) => batch.replay(&id, reply)?,
-                Change::Close(reply) => drop(reply.send(())),
-            }
+            batch.apply(change)?;
         }
         let nothing = batch.done.is_empty();
         drop(batch);
@@ -466,46 +342,6 @@ impl Writer {
             transaction.commit()?;
         }
         Ok(())
-    }
-
-    fn submit(
-        &mut self,
-        batch: &mut Batch<'_, '_>,
-        Pending { submission, .. }: Pending,
-        reply: Reply<Result<Accepted, QueueError>>,
-    ) -> Result<(), redb::Error> {
-        // Who asks again is answered even where there is no room for another.
-        let refused = match batch.tables.known(&submission)? {
-            Some(Submitted::Repeated(accepted)) => {
-                batch.done.push(Done::Submitted(None, accepted, reply));
-                return Ok(());
-            }
-            Some(_) => Some(QueueError::KeyReused),
-            None if batch.open >= batch.max_calls => Some(QueueError::Full(batch.open)),
-            None => {
-                let size = submission.invocation.body.len();
-                let room = self.space.take(size).map_err(redb::Error::Io)?;
-                let why = || "the disk is almost full".to_owned();
-                (!room).then(|| QueueError::NoSpace(why()))
-            }
-        };
-        if let Some(refused) = refused {
-            let _ = reply.send(Err(refused));
-            return Ok(());
-        }
-        match batch.tables.submit(self.next, &submission, batch.now) {
-            Ok((accepted, row)) => {
-                self.next += 1;
-                batch.open += 1;
-                let row = Some(Box::new(row));
-                batch.done.push(Done::Submitted(row, accepted, reply));
-                Ok(())
-            }
-            Err(error) => {
-                let _ = reply.send(Err(tables::failure(&error)));
-                Err(error)
-            }
-        }
     }
 
     /// What is on the disk takes effect, and is told.
@@ -597,31 +433,6 @@ fn forget(database: &Database) -> Result<bool, redb::Error> {
         transaction.abort()?;
     }
     Ok(more)
-}
-
-impl Done {
-    /// Tells that it was not done. What is settled is kept by the caller.
-    fn fail(self, error: &QueueError) {
-        match self {
-            Self::Submitted(_, _, reply) => drop(reply.send(Err(error.clone()))),
-            Self::Settled(_, _, reply) => drop(reply.send(Err(error.clone()))),
-            Self::Cancelled(_, _, reply) | Self::Replayed(_, _, reply) => {
-                drop(reply.send(Err(error.clone().into())));
-            }
-        }
-    }
-}
-
-/// Tells that a change was not made.
-fn fail(change: Change, error: QueueError) {
-    match change {
-        Change::Submit(_, reply) => drop(reply.send(Err(error))),
-        Change::Settle(_, reply) => drop(reply.send(Err(error))),
-        Change::Cancel(_, reply) | Change::Replay(_, reply) => {
-            drop(reply.send(Err(error.into())));
-        }
-        Change::Close(reply) => drop(reply.send(())),
-    }
 }
 
 fn item(row: &Row) -> Item {
