@@ -1,6 +1,7 @@
 //! What the embedded queue stores, and the changes it can undergo. Each change is one method, and is
 //! made within somebody's transaction: whole or not at all.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use redb::{
@@ -463,6 +464,16 @@ fn read(
 
 fn corrupt(error: Corrupt) -> redb::Error {
     redb::Error::Corrupted(error.to_string())
+}
+
+/// Bytes that the file has on the disk and that hold nothing. It reads the whole file.
+pub fn free(transaction: &WriteTransaction, path: &Path) -> Result<u64, redb::Error> {
+    /// The unit of `st_blocks` (stat(2)).
+    const BLOCK: u64 = 512;
+    let has = std::fs::metadata(path).map_err(redb::Error::Io)?.blocks() * BLOCK;
+    let stats = transaction.stats()?;
+    let page = stats.page_size() as u64;
+    Ok(has.saturating_sub(stats.allocated_pages() * page))
 }
 
 /// What an error of the file means for who wanted something of the queue.

@@ -398,7 +398,7 @@ impl Writer {
         let Some(database) = self.shared.database.load_full() else {
             return;
         };
-        match forget(&database) {
+        match forget(&database, &self.path, &mut self.space) {
             Ok(more) => {
                 self.forgotten = (!more).then(Instant::now);
                 // Everything before this was written.
@@ -424,10 +424,14 @@ impl Writer {
     }
 }
 
-fn forget(database: &Database) -> Result<bool, redb::Error> {
+/// Says whether there is more to forget. Where the disk is short it commits for nothing, too: only then
+/// redb lets go of the pages that changes before have left.
+fn forget(database: &Database, path: &Path, space: &mut Space) -> Result<bool, redb::Error> {
     let transaction = database.begin_write()?;
     let (any, more) = Tables::of(&transaction)?.forget(now())?;
-    if any {
+    let short = space.is_short();
+    space.measure(|| tables::free(&transaction, path))?;
+    if any || short {
         transaction.commit()?;
     } else {
         transaction.abort()?;

@@ -2,6 +2,7 @@
 //! once there is room.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use crate::harness::{Gateway, PATIENCE, Upstream, Valve, eventually, eventually_some, within};
@@ -113,6 +114,29 @@ fn calls_on_a_full_disk_run_and_make_room_for_others() {
     full.run();
     let next = eventually_some("calls are taken again", || full.submit());
     full.accepted.push(next);
+    full.run();
+}
+
+#[test]
+fn room_inside_the_file_is_used_where_later_calls_keep_it_long() {
+    let mut full = Full::fill();
+    // Others take what is left but for a part of the reserve, a sixteenth of this disk.
+    let free = || {
+        let disk = rustix::fs::statvfs(&full.ballast).unwrap();
+        (disk.f_bavail * disk.f_frsize) as usize
+    };
+    let more = free().checked_sub((24 << 20) / 16 * 3 / 4).unwrap();
+    let mut ballast = fs::OpenOptions::new()
+        .append(true)
+        .open(&full.ballast)
+        .unwrap();
+    ballast.write_all(&vec![0; more]).unwrap();
+    // The first to come lie before those that still wait.
+    full.valve.open_for(8);
+    for _ in 0..4 {
+        let next = eventually_some("calls are taken again", || full.submit());
+        full.accepted.push(next);
+    }
     full.run();
 }
 

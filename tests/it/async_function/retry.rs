@@ -264,10 +264,7 @@ fn a_call_outlives_a_provider_that_is_away() {
         call["tries"]
             .as_array()
             .is_some_and(|tries| tries.len() > 5)
+            && call["state"] == "retrying"
     });
-    assert_eq!(
-        (&call["state"], &call["attempts"]),
-        (&json!("retrying"), &json!(0)),
-        "{call}"
-    );
+    assert_eq!(call["attempts"], 0, "{call}");
 }

@@ -220,7 +220,7 @@ fn a_new_revision_takes_calls_while_the_old_one_still_works() {
 fn a_limit_that_comes_while_calls_are_in_flight_holds_up_nobody_for_good() {
     let declared = |more: &str| {
         format!(
-            "server: {{ threads: 1 }}\nfunctions:\n  fig: {{ process: {:?}, mode: http{more} }}\n",
+            "server: {{ listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\", threads: 1 }}\nfunctions:\n  fig: {{ process: {:?}, mode: http{more} }}\n",
             served()
         )
     };
