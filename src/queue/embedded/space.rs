@@ -14,9 +14,8 @@ const SMALL: u64 = 16;
 const CALL: u64 = 16 << 10;
 /// How long a look is good for.
 const FRESH: Duration = Duration::from_millis(100);
-
-/// The longest part of the time that is spent on measuring the file, while the disk is short.
-const MEASURING: u32 = 10;
+/// How many times as long as the file took to measure it is left alone before the next time.
+const REST: u32 = 10;
 
 /// See the module.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ impl Space {
         if self.short && self.next.is_none_or(|next| next <= begun) {
             self.inside = count()?;
             self.short = false;
-            self.next = Some(Instant::now() + begun.elapsed() * MEASURING);
+            self.next = Some(Instant::now() + begun.elapsed() * REST);
         }
         Ok(())
     }
