@@ -121,7 +121,6 @@ impl Jetstream {
             .calls
             .put(nats, key, &record, Bytes::new(), row.sequence);
         written.await.map_err(QueueError::from)?;
-        self.counts.add(&record.function);
         let source = Source::Function(record.function.clone());
         self.sources.want(source);
         Ok(record)

@@ -10,6 +10,8 @@ use crate::function::FunctionName;
 
 /// Calls whose messages are remembered, at most.
 const REMEMBERED: usize = 100_000;
+/// Calls taken in since the server was last asked that are counted, at most.
+const NEWER: usize = 1_000_000;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -28,8 +30,26 @@ pub struct Waiting {
 struct Numbers {
     all: usize,
     by_function: HashMap<FunctionName, Waiting>,
+    /// The number of the newest message that the server has counted.
+    last: u64,
+    /// Calls taken in here that the server had not counted when it was last asked, by the numbers of
+    /// their messages.
+    newer: BTreeMap<u64, FunctionName>,
     /// Calls that this gateway took in, or sent back to be tried again later.
     remembered: HashMap<CallId, Remembered>,
+}
+
+/// What the server says of its stream.
+#[derive(Debug, Default)]
+pub struct Census {
+    /// Messages.
+    pub all: usize,
+    /// The number of the oldest message.
+    pub first: u64,
+    /// The number of the newest message that there has been.
+    pub last: u64,
+    /// What waits of each function.
+    pub by_function: HashMap<FunctionName, Waiting>,
 }
 
 /// A call that waits on the server for its next step.
@@ -56,29 +76,43 @@ impl Counts {
         lock(&self.0).all
     }
 
-    /// Takes over what the server says, which has no messages older than `first`.
-    pub fn replace(&self, all: usize, first: u64, by_function: HashMap<FunctionName, Waiting>) {
+    /// Takes over what the server says. Calls that were taken in after it had been asked are added.
+    pub fn replace(&self, census: Census) {
         let mut numbers = lock(&self.0);
-        numbers.all = all;
-        numbers.by_function = by_function;
+        if census.last < numbers.last {
+            // A stream that was made anew numbers its messages anew.
+            numbers.newer.clear();
+        }
+        numbers.newer = numbers.newer.split_off(&(census.last + 1));
+        numbers.all = census.all;
+        numbers.last = census.last;
+        numbers.by_function = census.by_function;
+        let newer: Vec<FunctionName> = numbers.newer.values().cloned().collect();
+        for function in &newer {
+            numbers.count(function);
+        }
         let now = now();
         numbers.remembered.retain(|_, call| {
-            call.sequence >= first && (call.due.is_none() || call.is_retrying(now))
+            call.sequence >= census.first && (call.due.is_none() || call.is_retrying(now))
         });
     }
 
-    /// Notes a call that was accepted.
-    pub fn add(&self, function: &FunctionName) {
+    /// Notes a call whose message is in the stream, by its number there.
+    pub fn add(&self, function: &FunctionName, sequence: u64) {
         let mut numbers = lock(&self.0);
-        numbers.all += 1;
-        let waiting = numbers.by_function.entry(function.clone()).or_default();
-        waiting.calls += 1;
-        waiting.oldest.get_or_insert_with(now);
+        if sequence <= numbers.last || numbers.newer.contains_key(&sequence) {
+            return;
+        }
+        if numbers.newer.len() < NEWER {
+            numbers.newer.insert(sequence, function.clone());
+        }
+        numbers.count(function);
     }
 
-    /// Notes a call that has ended.
-    pub fn subtract(&self, function: &FunctionName) {
+    /// Notes a call that has ended, by its message's number.
+    pub fn subtract(&self, function: &FunctionName, sequence: u64) {
         let mut numbers = lock(&self.0);
+        numbers.newer.remove(&sequence);
         numbers.all = numbers.all.saturating_sub(1);
         if let Some(waiting) = numbers.by_function.get_mut(function) {
             waiting.calls = waiting.calls.saturating_sub(1);
@@ -127,5 +161,77 @@ impl Counts {
             depth.oldest = [depth.oldest, waiting.oldest].into_iter().flatten().min();
         }
         depths.into_values().collect()
+    }
+}
+
+impl Numbers {
+    fn count(&mut self, function: &FunctionName) {
+        self.all += 1;
+        let waiting = self.by_function.entry(function.clone()).or_default();
+        waiting.calls += 1;
+        waiting.oldest.get_or_insert_with(now);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn census(calls: usize, last: u64, function: &FunctionName) -> Census {
+        let waiting = Waiting {
+            calls,
+            oldest: None,
+        };
+        Census {
+            all: calls,
+            first: 1,
+            last,
+            by_function: HashMap::from([(function.clone(), waiting)]),
+        }
+    }
+
+    fn queued(counts: &Counts) -> (usize, usize) {
+        let depths = counts.depths(Vec::new());
+        (counts.all(), depths.iter().map(|depth| depth.queued).sum())
+    }
+
+    #[test]
+    fn an_answer_that_is_older_than_a_call_does_not_take_the_call_away() {
+        let (counts, fig) = (Counts::default(), FunctionName::new("fig", "ns").unwrap());
+        counts.add(&fig, 4);
+        counts.add(&fig, 5);
+        counts.replace(census(1, 4, &fig));
+        assert_eq!(queued(&counts), (2, 2));
+        counts.replace(census(2, 5, &fig));
+        assert_eq!(queued(&counts), (2, 2));
+    }
+
+    #[test]
+    fn a_call_that_the_server_has_counted_is_not_counted_again() {
+        let (counts, fig) = (Counts::default(), FunctionName::new("fig", "ns").unwrap());
+        counts.replace(census(1, 4, &fig));
+        counts.add(&fig, 4);
+        counts.add(&fig, 5);
+        counts.add(&fig, 5);
+        assert_eq!(queued(&counts), (2, 2));
+    }
+
+    #[test]
+    fn a_call_that_has_ended_does_not_come_back() {
+        let (counts, fig) = (Counts::default(), FunctionName::new("fig", "ns").unwrap());
+        counts.add(&fig, 5);
+        counts.subtract(&fig, 5);
+        counts.replace(census(0, 4, &fig));
+        assert_eq!(queued(&counts), (0, 0));
+    }
+
+    #[test]
+    fn a_stream_that_was_made_anew_is_counted_anew() {
+        let (counts, fig) = (Counts::default(), FunctionName::new("fig", "ns").unwrap());
+        counts.replace(census(9, 900, &fig));
+        counts.add(&fig, 901);
+        counts.replace(census(1, 1, &fig));
+        assert_eq!(queued(&counts), (1, 1));
     }
 }

@@ -9,10 +9,9 @@ use tokio::time::{Instant, sleep};
 
 use super::super::Millis;
 use super::Jetstream;
-use super::counts::Waiting;
+use super::counts::Census;
 use super::feeder::{Source, in_millis};
 use super::link::{Nats, Refusal};
-use crate::function::FunctionName;
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,6 +29,7 @@ struct Page {
 struct State {
     messages: usize,
     first_seq: u64,
+    last_seq: u64,
     #[serde(default)]
     subjects: Option<HashMap<String, usize>>,
 }
@@ -51,8 +51,8 @@ impl Jetstream {
     }
 
     async fn look(&self, nats: &Nats) -> Result<(), Refusal> {
-        let mut by_function: HashMap<FunctionName, Waiting> = HashMap::new();
-        let (mut all, mut first, mut seen) = (0, 0, 0);
+        let mut census = Census::default();
+        let mut seen = 0;
         loop {
             let content = json!({
                 "subjects_filter": format!("{}.>", self.streams.subject),
@@ -60,14 +60,19 @@ impl Jetstream {
             });
             let question = format!("STREAM.INFO.{}", self.streams.work);
             let Page { state, total } = nats.api(&question, &content).await?;
-            all = state.messages.max(all);
-            first = state.first_seq.max(first);
+            if seen == 0 {
+                // What came while further pages were read is added by whoever took it in.
+                census.all = state.messages;
+                census.first = state.first_seq;
+                census.last = state.last_seq;
+            }
             let subjects = state.subjects.unwrap_or_default();
             seen += subjects.len();
             let is_last = subjects.is_empty() || seen >= total;
             for (subject, calls) in subjects {
                 if let Some(function) = self.streams.function_of(&subject) {
-                    by_function.entry(function).or_default().calls += calls;
+                    let waiting = census.by_function.entry(function).or_default();
+                    waiting.calls += calls;
                 }
             }
             if is_last {
@@ -75,18 +80,22 @@ impl Jetstream {
             }
         }
         self.sources.want(Source::Others);
-        for function in by_function.keys() {
+        for function in census.by_function.keys() {
             self.sources.want(Source::Function(function.clone()));
         }
-        for (function, waiting) in by_function.iter_mut().take(OLDEST) {
+        for (function, waiting) in census.by_function.iter_mut().take(OLDEST) {
             let source = Source::Function(function.clone());
             waiting.oldest = self.oldest(nats, source).await?;
         }
-        let known: usize = by_function.values().map(|waiting| waiting.calls).sum();
-        if all > known {
+        let known: usize = census
+            .by_function
+            .values()
+            .map(|waiting| waiting.calls)
+            .sum();
+        if census.all > known {
             self.oldest(nats, Source::Others).await?;
         }
-        self.counts.replace(all, first, by_function);
+        self.counts.replace(census);
         Ok(())
     }
 

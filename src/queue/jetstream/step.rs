@@ -386,9 +386,14 @@ impl Jetstream {
     /// Forgets a call that has ended.
     fn forget(&self, place: Place, message: &Message) {
         if self.held.remove(place.key()).is_some() {
-            self.counts.subtract(&message.lane.function);
+            self.uncount(message);
         }
         place.forget();
+    }
+
+    fn uncount(&self, message: &Message) {
+        let sequence = sequence_of(&message.reply).unwrap_or(0);
+        self.counts.subtract(&message.lane.function, sequence);
     }
 
     /// Breaks a call off if it runs here, and forgets it if it waits here.
@@ -400,7 +405,7 @@ impl Jetstream {
         self.backlog.cancel(&message.lane, message.item);
         // Whoever runs it drops his ticket, or learns from this that nothing is left to be noted.
         if self.held.remove(message.item.key).is_some() {
-            self.counts.subtract(&message.lane.function);
+            self.uncount(&message);
             if let Ok(nats) = self.link.nats() {
                 nats.say(message.reply, Bytes::from_static(b"+ACK")).await;
             }
@@ -413,7 +418,7 @@ impl Jetstream {
             return;
         };
         match self.remove_message(nats, id, back.sequence).await {
-            Ok(true) => self.counts.subtract(&back.function),
+            Ok(true) => self.counts.subtract(&back.function, back.sequence),
             Ok(false) => {}
             // It is seen to have ended when it is handed out again.
             Err(error) => tracing::debug!(%error, "the message of a cancelled call stays"),

@@ -82,11 +82,8 @@ impl Jetstream {
         };
         let silent = |_| QueueError::Unavailable(format!("no answer within {REST:?}"));
         let accepted = accepted.map_err(silent)??;
-        let function = &submission.invocation.function;
-        if !accepted.repeated {
-            self.counts.add(function);
-        }
-        self.sources.want(Source::Function(function.clone()));
+        let function = submission.invocation.function.clone();
+        self.sources.want(Source::Function(function));
         Ok(accepted)
     }
 
@@ -311,6 +308,7 @@ impl Jetstream {
                     due: None,
                     sequence: stored.sequence,
                 };
+                self.counts.add(&call.function, call.sequence);
                 self.counts.remember(id, call);
                 Ok(stored.duplicate)
             }
