@@ -1,4 +1,4 @@
-//! Tells the program which commit it was built from.
+//! Tells the program which commit it was built from, and when the portal has changed.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,6 +13,10 @@ fn main() {
     };
     println!("cargo::rerun-if-changed={watched}");
     println!("cargo::rerun-if-env-changed=GATEWAY_COMMIT");
+    // The portal becomes part of a release, new files too; a debug build reads it from the disk.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rerun-if-changed=ui");
+    }
     let commit = std::env::var("GATEWAY_COMMIT").ok().or_else(|| {
         let output = Command::new("git")
             .args(["rev-parse", "HEAD"])

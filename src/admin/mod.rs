@@ -50,6 +50,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
             get(|| async move { openapi(&document) }),
         )
         .route("/system/docs", get(ui::docs))
+        .route("/ui", get(ui::slash))
         .route("/ui/", get(ui::index))
         .route("/ui/{*file}", get(ui::file))
         .layer(middleware::from_fn(auth::same_origin))
@@ -128,7 +129,7 @@ async fn count(State(gateway): State<Arc<Gateway>>, request: Request, next: Next
     let response = next.run(request).await;
     // The portal's files are no API, and what led nowhere has no template.
     if let Some(path) = path.as_ref().map(MatchedPath::as_str)
-        && !path.starts_with("/ui/")
+        && !path.starts_with("/ui")
     {
         let seconds = started.elapsed().as_secs_f64();
         let status = response.status().as_u16();

@@ -49,6 +49,7 @@ pub fn parse(path: &str) -> Route<'_> {
         "/" => Route::Root,
         "/healthz" => Route::Health,
         _ if path.starts_with("/system/") => Route::System,
+        "/ui" => Route::Ui,
         _ if path.starts_with("/ui/") => Route::Ui,
         _ => Route::Nowhere,
     }
@@ -204,6 +205,7 @@ mod tests {
         assert_eq!(parse("/healthz"), Route::Health);
         assert_eq!(parse("/system/functions"), Route::System);
         assert_eq!(parse("/ui/"), Route::Ui);
+        assert_eq!(parse("/ui"), Route::Ui);
         assert_eq!(
             parse("/async-function/f%69g/x"),
             Route::AsyncFunction {
@@ -211,7 +213,7 @@ mod tests {
                 rest: "/async-function/f%69g".len(),
             }
         );
-        for path in ["/ui", "/system", "/metrics", "/healthz/", "/functions"] {
+        for path in ["/uix", "/system", "/metrics", "/healthz/", "/functions"] {
             assert_eq!(parse(path), Route::Nowhere, "{path}");
         }
     }

@@ -36,6 +36,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("rustls", &["worker/callback"]),
     ("hyper_rustls", &["worker/callback"]),
     ("axum", &["admin/", "proxy/admin_bridge.rs"]),
+    ("rust_embed", &["admin/ui.rs"]),
+    ("flate2", &["admin/ui.rs"]),
     ("serde_saphyr", &["config/file"]),
     ("std::process::Command", &["provider/process/"]),
     ("tokio::process", &["provider/process/"]),

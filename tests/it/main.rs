@@ -24,4 +24,5 @@ mod reload;
 mod start;
 mod state;
 mod system;
+mod ui;
 mod worker;
