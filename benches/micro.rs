@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use gateway::functions::path as parser;
 use gateway::proxy::headers::{self, CallIdentity};
-use gateway::proxy::route;
 use http::HeaderValue;
 use pingora::http::{RequestHeader, ResponseHeader};
 
@@ -49,7 +49,7 @@ fn paths(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let path = black_box(path);
-                (route::cleaned(path), route::parse(path))
+                (parser::cleaned(path), parser::parse(path))
             });
         });
     }

@@ -15,6 +15,7 @@ mod functions;
 mod info;
 mod logs;
 mod namespaces;
+mod routes;
 mod scaling;
 mod secrets;
 mod telemetry;
@@ -40,6 +41,9 @@ pub use telemetry::router as telemetry;
 use api::Api;
 use auth::Door;
 
+/// Where the portal begins.
+const PORTAL: &str = "/ui/";
+
 /// Every route of the API and the portal (wire.md section 1.3).
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let (protected, open, document) = api().finish();
@@ -51,7 +55,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         )
         .route("/system/docs", get(ui::docs))
         .route("/ui", get(ui::slash))
-        .route("/ui/", get(ui::index))
+        .route(PORTAL, get(ui::index))
         .route("/ui/{*file}", get(ui::file))
         .layer(middleware::from_fn(auth::same_origin))
         .layer(middleware::from_fn_with_state(
@@ -77,6 +81,7 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/scale-function/{name}", functions::scaling())
         .route("/system/scaling/{name}", scaling::one())
         .route("/system/alert", alert::all())
+        .route("/system/routes/match", routes::all())
         .route("/system/async", calls::all())
         .route("/system/async/{id}", calls::one())
         .route("/system/async/{id}/replay", calls::replaying())
@@ -101,10 +106,10 @@ fn openapi(document: &str) -> Response {
 
 /// `GET /`: 301 to the portal (wire.md section 1.3).
 async fn portal() -> Response {
-    let link = Html("<a href=\"/ui/\">Moved Permanently</a>.\n\n");
+    let link = Html(format!("<a href=\"{PORTAL}\">Moved Permanently</a>.\n\n"));
     (
         StatusCode::MOVED_PERMANENTLY,
-        [(header::LOCATION, "/ui/")],
+        [(header::LOCATION, PORTAL)],
         link,
     )
         .into_response()

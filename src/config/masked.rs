@@ -7,8 +7,8 @@ use http::Uri;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Admin, Config, Function, LogOutput, PathPattern, Place, Process, Provider, Queue, QueueKind,
-    RemoteProvider, Scale, Server, Timeouts, Upstream, function_key,
+    Admin, Config, Function, LogOutput, Place, Process, Provider, Queue, QueueKind, RemoteProvider,
+    Scale, Server, Timeouts, Upstream, function_key,
 };
 use crate::duration::{format_duration, format_size};
 use crate::function::Scaling;
@@ -362,10 +362,7 @@ fn routes(config: &Config) -> Vec<Value> {
     let route = |route: &super::Route| {
         json!({
             "host": route.host,
-            "path": match &route.path {
-                PathPattern::Exact(path) => path.clone(),
-                PathPattern::Prefix(prefix) => format!("{prefix}/*"),
-            },
+            "path": route.path.to_string(),
             "function": function_key(&route.function, config.default_namespace()),
         })
     };

@@ -526,6 +526,28 @@ pub enum PathPattern {
     Prefix(String),
 }
 
+impl PathPattern {
+    /// Whether it fits a path.
+    pub fn fits(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path
+                .strip_prefix(prefix.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+        }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(exact) => f.write_str(exact),
+            Self::Prefix(prefix) => write!(f, "{prefix}/*"),
+        }
+    }
+}
+
 /// One line per call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccessLog {

@@ -6,6 +6,7 @@
 
 mod gate;
 mod hosts;
+pub mod path;
 mod registry;
 mod resolver;
 mod snapshot;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Function, Live};
+use super::{Function, Live, path};
 use crate::config::{Config, PathPattern, Provider};
 use crate::provider;
 
@@ -43,6 +43,20 @@ impl Snapshot {
         self.by_name.get(name)
     }
 
+    /// The first own host and path rule that fits, and which one it is, from 0. Rules without a host
+    /// never hide the gateway's own paths. `host` may have a port.
+    pub fn rule(&self, host: &str, path: &str) -> Option<(usize, &Route)> {
+        let (host, own_path) = (without_port(host), path::is_own(path));
+        let mut rules = self.routes.iter().enumerate();
+        rules.find(|(_, route)| {
+            let host_fits = match &route.host {
+                Some(wanted) => wanted.eq_ignore_ascii_case(host),
+                None => !own_path,
+            };
+            host_fits && route.path.fits(path)
+        })
+    }
+
     /// Whether functions are called at their own address, though a provider owns them.
     pub fn direct(&self) -> bool {
         matches!(&self.config.provider, Provider::Remote(remote) if remote.direct.is_some())
@@ -54,5 +68,12 @@ impl Snapshot {
             .iter()
             .filter(|(key, function)| **key == function.key)
             .map(|(_, function)| function)
+    }
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
     }
 }

@@ -8,9 +8,7 @@ use pingora_proxy::Session;
 
 use super::Proxy;
 use super::context::{Call, Target};
-use super::route::{self, Route};
 use super::upstream::limit;
-use crate::config::PathPattern;
 use crate::error::Failure;
 use crate::function::FunctionName;
 use crate::functions::{Function, PathRule};
@@ -57,15 +55,13 @@ impl Proxy {
     }
 }
 
-/// The first of the own host and path rules that fits. Rules without a host never hide the
-/// gateway's own paths.
+/// The function of the first own host and path rule that fits, and what is put in front of its path.
 pub fn own_route(
     session: &Session,
     call: &Call,
     path: &str,
 ) -> Option<(Arc<Function>, Option<Box<str>>)> {
-    let routes = &call.snapshot.routes;
-    if routes.is_empty() {
+    if call.snapshot.routes.is_empty() {
         return None;
     }
     let request = session.req_header();
@@ -75,32 +71,11 @@ pub fn own_route(
         .and_then(|host| host.to_str().ok())
         .or_else(|| request.uri.host())
         .unwrap_or_default();
-    let host = without_port(host);
-    let own_path = !matches!(route::parse(path), Route::Nowhere | Route::Root);
-    let fits = |route: &&crate::functions::Route| {
-        let host_fits = match &route.host {
-            Some(wanted) => wanted.eq_ignore_ascii_case(host),
-            None => !own_path,
-        };
-        host_fits
-            && match &route.path {
-                PathPattern::Exact(exact) => path == exact,
-                PathPattern::Prefix(prefix) => path
-                    .strip_prefix(prefix.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
-            }
-    };
-    let function = routes.iter().find(fits)?.function.clone()?;
+    let (_, rule) = call.snapshot.rule(host, path)?;
+    let function = rule.function.clone()?;
     let prefix = match function.path {
         PathRule::Trimmed => None,
         PathRule::Whole => Some(format!("/function/{}", function.key).into()),
     };
     Some((function, prefix))
-}
-
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
 }

@@ -11,7 +11,6 @@ mod find;
 pub mod guard;
 pub mod headers;
 mod place;
-pub mod route;
 mod upgrade;
 mod upstream;
 
@@ -33,6 +32,7 @@ use crate::admin;
 use crate::config::LogFormat;
 use crate::error::Failure;
 use crate::functions::PathRule;
+use crate::functions::path::{self, Destination};
 use crate::gateway::Gateway;
 
 use admin_bridge::AdminBridge;
@@ -40,7 +40,6 @@ use answer::{answered, redirect, respond, status};
 use body::Unanswered;
 use context::{Call, Target};
 use find::own_route;
-use route::Route;
 use upstream::{limit, rewrite_path};
 
 /// The proxy service's application.
@@ -310,11 +309,11 @@ impl Proxy {
             call.identify(session.req_header());
             return self.call(session, call, function, 0, prefix).await;
         }
-        if let Some(clean) = route::cleaned(path) {
+        if let Some(clean) = path::cleaned(path) {
             return Ok(redirect(session, call, &clean, uri.query()).await);
         }
-        match route::parse(path) {
-            Route::Function { name, rest } => {
+        match path::parse(path) {
+            Destination::Function { name, rest } => {
                 call.identify(session.req_header());
                 let function = self.find(call, &name).await?;
                 let rest = match function.path {
@@ -323,14 +322,14 @@ impl Proxy {
                 };
                 self.call(session, call, function, rest, None).await
             }
-            Route::AsyncFunction { .. } if session.req_header().method != Method::POST => {
+            Destination::AsyncFunction { .. } if session.req_header().method != Method::POST => {
                 Err(Failure::MethodNotAllowed)
             }
-            Route::AsyncFunction { name, rest } => {
+            Destination::AsyncFunction { name, rest } => {
                 self.enqueue(session, call, path, &name, rest).await
             }
-            Route::Nowhere => Err(Failure::NoRoute),
-            Route::System | Route::Ui | Route::Health | Route::Root => {
+            Destination::Nowhere => Err(Failure::NoRoute),
+            Destination::System | Destination::Ui | Destination::Health | Destination::Root => {
                 self.administer(session, call, path).await
             }
         }

@@ -15,6 +15,7 @@ mod info;
 mod logs;
 mod namespaces;
 mod openapi;
+mod routes;
 mod scale;
 mod scaling;
 mod secrets;

@@ -1,4 +1,4 @@
-//! From a request's path to where it goes. Works on the path as it came: nothing is decoded that a
+//! From a request's path to where it leads. Works on the path as it came: nothing is decoded that a
 //! function will see.
 
 use std::borrow::Cow;
@@ -7,7 +7,7 @@ use crate::function::is_name_byte;
 
 /// Where a path leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Route<'a> {
+pub enum Destination<'a> {
     /// `/function/NAME` and what follows the name, byte for byte: empty, or from `/` on.
     Function {
         /// The name as called, with its namespace if one was given.
@@ -35,41 +35,46 @@ pub enum Route<'a> {
 }
 
 /// Parses a path without its query (wire.md section 1.2).
-pub fn parse(path: &str) -> Route<'_> {
+pub fn parse(path: &str) -> Destination<'_> {
     if let Some(rest) = path.strip_prefix("/function/") {
         return function(rest, "/function/".len());
     }
     if let Some(rest) = path.strip_prefix("/async-function/") {
         return match function(rest, "/async-function/".len()) {
-            Route::Function { name, rest } => Route::AsyncFunction { name, rest },
+            Destination::Function { name, rest } => Destination::AsyncFunction { name, rest },
             other => other,
         };
     }
     match path {
-        "/" => Route::Root,
-        "/healthz" => Route::Health,
-        _ if path.starts_with("/system/") => Route::System,
-        "/ui" => Route::Ui,
-        _ if path.starts_with("/ui/") => Route::Ui,
-        _ => Route::Nowhere,
+        "/" => Destination::Root,
+        "/healthz" => Destination::Health,
+        _ if path.starts_with("/system/") => Destination::System,
+        "/ui" => Destination::Ui,
+        _ if path.starts_with("/ui/") => Destination::Ui,
+        _ => Destination::Nowhere,
     }
 }
 
-fn function(after_prefix: &str, prefix: usize) -> Route<'_> {
+/// Whether a path is the gateway's own, as far as no rule with a host says otherwise.
+pub fn is_own(path: &str) -> bool {
+    !matches!(parse(path), Destination::Nowhere | Destination::Root)
+}
+
+fn function(after_prefix: &str, prefix: usize) -> Destination<'_> {
     let end = after_prefix.find('/').unwrap_or(after_prefix.len());
     let segment = &after_prefix[..end];
     let rest = prefix + end;
     if is_name(segment) {
         let name = Cow::Borrowed(segment);
-        return Route::Function { name, rest };
+        return Destination::Function { name, rest };
     }
     // A name may arrive percent-encoded, as matching is done on the decoded path.
     match decode(segment) {
-        Some(name) if is_name(&name) => Route::Function {
+        Some(name) if is_name(&name) => Destination::Function {
             name: Cow::Owned(name),
             rest,
         },
-        _ => Route::Nowhere,
+        _ => Destination::Nowhere,
     }
 }
 
@@ -163,7 +168,7 @@ mod tests {
 
     fn function_of(path: &str) -> Option<(String, &str)> {
         match parse(path) {
-            Route::Function { name, rest } => Some((name.into_owned(), &path[rest..])),
+            Destination::Function { name, rest } => Some((name.into_owned(), &path[rest..])),
             _ => None,
         }
     }
@@ -195,26 +200,26 @@ mod tests {
             "/function/a%2fb",
             "/function",
         ] {
-            assert_eq!(parse(path), Route::Nowhere, "{path}");
+            assert_eq!(parse(path), Destination::Nowhere, "{path}");
         }
     }
 
     #[test]
     fn the_other_routes_have_fixed_paths() {
-        assert_eq!(parse("/"), Route::Root);
-        assert_eq!(parse("/healthz"), Route::Health);
-        assert_eq!(parse("/system/functions"), Route::System);
-        assert_eq!(parse("/ui/"), Route::Ui);
-        assert_eq!(parse("/ui"), Route::Ui);
+        assert_eq!(parse("/"), Destination::Root);
+        assert_eq!(parse("/healthz"), Destination::Health);
+        assert_eq!(parse("/system/functions"), Destination::System);
+        assert_eq!(parse("/ui/"), Destination::Ui);
+        assert_eq!(parse("/ui"), Destination::Ui);
         assert_eq!(
             parse("/async-function/f%69g/x"),
-            Route::AsyncFunction {
+            Destination::AsyncFunction {
                 name: "fig".into(),
                 rest: "/async-function/f%69g".len(),
             }
         );
         for path in ["/uix", "/system", "/metrics", "/healthz/", "/functions"] {
-            assert_eq!(parse(path), Route::Nowhere, "{path}");
+            assert_eq!(parse(path), Destination::Nowhere, "{path}");
         }
     }
 
