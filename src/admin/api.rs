@@ -31,7 +31,7 @@ pub struct Operation<S> {
     description: &'static str,
     tag: &'static str,
     parameters: Vec<Value>,
-    body: Option<SchemaOf>,
+    body: Option<(&'static str, SchemaOf)>,
     answers: BTreeMap<u16, Response>,
     open: bool,
 }
@@ -40,6 +40,9 @@ struct Response {
     description: String,
     content: Option<(&'static str, SchemaOf)>,
 }
+
+/// The type of most bodies.
+const JSON: &str = "application/json";
 
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
@@ -193,13 +196,19 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
 
     /// It reads a JSON body, and says itself what it thinks of others.
     pub fn takes<T: JsonSchema>(mut self) -> Self {
-        self.body = Some(|generator| generator.subschema_for::<T>());
+        self.body = Some((JSON, |generator| generator.subschema_for::<T>()));
         self
+    }
+
+    /// It reads a text of this type, and refuses what it cannot read.
+    pub fn text(mut self, kind: &'static str) -> Self {
+        self.body = Some((kind, |generator| generator.subschema_for::<String>()));
+        self.refuses(&[Cause::BadRequest])
     }
 
     /// It answers with JSON.
     pub fn json<T: JsonSchema>(self, status: StatusCode, description: &str) -> Self {
-        self.content::<T>(status, "application/json", description)
+        self.content::<T>(status, JSON, description)
     }
 
     /// It answers with a document of this type; the schema is of its text or of one of its lines.
@@ -241,9 +250,7 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
             .entry(status.as_u16())
             .or_insert_with(|| Response {
                 description: String::new(),
-                content: Some(("application/json", |generator| {
-                    generator.subschema_for::<ErrorBody>()
-                })),
+                content: Some((JSON, |generator| generator.subschema_for::<ErrorBody>())),
             });
         if !response.description.contains(description) {
             if !response.description.is_empty() {
@@ -309,10 +316,10 @@ impl<S: Clone + Send + Sync + 'static> Operation<S> {
         if !self.description.is_empty() {
             operation["description"] = json!(self.description);
         }
-        if let Some(schema) = self.body {
+        if let Some((kind, schema)) = self.body {
             operation["requestBody"] = json!({
                 "required": true,
-                "content": { "application/json": { "schema": schema(generator) } },
+                "content": { kind: { "schema": schema(generator) } },
             });
         }
         if self.open {

@@ -18,6 +18,7 @@ mod namespaces;
 mod routes;
 mod scaling;
 mod secrets;
+mod stack;
 mod telemetry;
 mod ui;
 
@@ -82,6 +83,7 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/scaling/{name}", scaling::one())
         .route("/system/alert", alert::all())
         .route("/system/routes/match", routes::all())
+        .route("/system/stack", stack::all())
         .route("/system/async", calls::all())
         .route("/system/async/{id}", calls::one())
         .route("/system/async/{id}/replay", calls::replaying())

@@ -13,6 +13,7 @@ mod load;
 mod masked;
 mod problem;
 pub mod schema;
+pub mod stack;
 mod suggest;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic)]

@@ -40,6 +40,16 @@ impl Problem {
         }
     }
 
+    /// One line, `line LINE, column COLUMN: message`, for a text that has no name.
+    pub fn told(&self) -> String {
+        match self.origin {
+            Origin::File(line, column) if line > 0 => {
+                format!("line {line}, column {column}: {}", self.message())
+            }
+            _ => self.message(),
+        }
+    }
+
     /// The message on one line and not without end: keys and values in it are the user's.
     fn message(&self) -> String {
         let mut message = String::new();

@@ -62,6 +62,16 @@ pub trait Provider: Send + Sync {
     /// after.
     async fn resize(&self, name: &FunctionName, replicas: u64) -> Result<(), ProviderError>;
 
+    /// Whether it could run a deployment as things are now.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not, and what to do. Who runs functions elsewhere finds that out when asked to.
+    fn runs(&self, deployment: &Deployment) -> Result<(), String> {
+        let _ = deployment;
+        Ok(())
+    }
+
     /// `GET /system/functions`; the counts are the provider's own.
     async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError>;
     /// `GET /system/function/NAME`; the count is the provider's own.

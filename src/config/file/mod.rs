@@ -5,6 +5,7 @@
 //! what is wrong. The doc comments below are the descriptions in the JSON Schema.
 
 mod scalar;
+pub mod stack;
 mod yaml;
 
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use scalar::{Entries, OneOrMany, Origin, Scalar};
-pub use yaml::parse;
+pub use yaml::{parse, parse_stack};
 
 use super::value::{
     Cpu, HttpUrl, Load, Memory, Network, Proportion, ProviderWord, QueueWord, Size, Threads,

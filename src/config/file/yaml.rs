@@ -3,10 +3,11 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::DuplicateKeyPolicy;
 use serde_saphyr::{Error, Location, Options, Spanned};
 
+use super::stack::{self, Section};
 use super::{Entries, File, OneOrMany, Origin, Scalar};
 use crate::config::problem::Problem;
 use crate::config::suggest;
@@ -17,7 +18,16 @@ const MAX_DEPTH: usize = 16;
 
 /// Reads the text of a file. YAML ends at its first mistake, so there is one problem at most.
 pub fn parse(text: &str) -> Result<File, Problem> {
-    serde_saphyr::from_str_with_options::<Option<File>>(text, options())
+    read(text)
+}
+
+/// Reads the text of a stack file, in the same way.
+pub fn parse_stack(text: &str) -> Result<Section<stack::File>, Problem> {
+    read(text)
+}
+
+fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, Problem> {
+    serde_saphyr::from_str_with_options::<Option<T>>(text, options())
         .map(Option::unwrap_or_default)
         .map_err(|error| explain(&error, text))
 }
@@ -115,10 +125,7 @@ const PLAIN_WORDS: &[(&str, &str)] = &[
         "budget breached: Depth",
         "mappings and lists are nested deeper than any key is",
     ),
-    (
-        "budget breached",
-        "this is too large or too intricate for a configuration",
-    ),
+    ("budget breached", "this is too large or too intricate"),
     (
         "unknown anchor",
         "no `&` gives this a name; a value that begins with `*` needs quotes",

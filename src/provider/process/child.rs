@@ -103,32 +103,39 @@ pub(super) enum ResolveError {
     NotExecutable(PathBuf),
 }
 
+/// Finds the program as a shell would: a name with a slash counts from the working directory, a bare
+/// name is looked up in the function's own `PATH` or else in the gateway's. The `PATH` comes with it.
+pub(super) fn find(process: &config::Process) -> Result<(PathBuf, OsString), ResolveError> {
+    let name = process.command.first().ok_or(ResolveError::Empty)?;
+    let search = match process.environment.get("PATH") {
+        Some(path) => path.into(),
+        None => std::env::var_os("PATH").unwrap_or_default(),
+    };
+    let dir = process.dir.as_deref();
+    let path = if name.contains('/') {
+        let path = absolute(dir, Path::new(name));
+        is_executable(&path)
+            .then_some(path.clone())
+            .ok_or(ResolveError::NotExecutable(path))?
+    } else {
+        std::env::split_paths(&search)
+            .map(|folder| absolute(dir, &folder).join(name))
+            .find(|path| is_executable(path))
+            .ok_or_else(|| ResolveError::NotInPath(name.clone()))?
+    };
+    Ok((path, search))
+}
+
 impl Program {
-    /// Finds the program as a shell would: a name with a slash counts from the working directory,
-    /// a bare name is looked up in the function's own `PATH` or else in the gateway's. `mark` is what
-    /// the reaper knows it by.
+    /// Finds the program, and notes all that it is started with. `mark` is what the reaper knows it
+    /// by.
     pub fn resolve(
         process: &config::Process,
         confinement: &Confinement,
         equipment: &Equipment,
         mark: Arc<str>,
     ) -> Result<Self, ResolveError> {
-        let name = process.command.first().ok_or(ResolveError::Empty)?;
-        let search = match process.environment.get("PATH") {
-            Some(path) => path.into(),
-            None => std::env::var_os("PATH").unwrap_or_default(),
-        };
-        let path = if name.contains('/') {
-            let path = absolute(process.dir.as_deref(), Path::new(name));
-            is_executable(&path)
-                .then_some(path.clone())
-                .ok_or(ResolveError::NotExecutable(path))?
-        } else {
-            std::env::split_paths(&search)
-                .map(|dir| absolute(process.dir.as_deref(), &dir).join(name))
-                .find(|path| is_executable(path))
-                .ok_or_else(|| ResolveError::NotInPath(name.clone()))?
-        };
+        let (path, search) = find(process)?;
         let secrets = equipment.secrets.as_ref().map(SecretDir::path);
         let cgroup = equipment.cgroup.as_ref().map(Cgroup::path);
         let mut program = Self {

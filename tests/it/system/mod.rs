@@ -19,3 +19,4 @@ mod routes;
 mod scale;
 mod scaling;
 mod secrets;
+mod stack;

@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use http::StatusCode;
 use tokio::sync::{Mutex, Notify, OwnedMutexGuard, watch};
 
+use super::child::{self, ResolveError};
 use super::plan;
 use super::store::{Record, Store, StoreError, Stored};
 use super::{Options, Runner};
@@ -271,6 +272,21 @@ pub enum StartError {
 impl Provider for ProcessProvider {
     fn view(&self) -> watch::Receiver<View> {
         self.ground.runner.view()
+    }
+
+    fn runs(&self, deployment: &Deployment) -> Result<(), String> {
+        let images = &self.state().settings.images;
+        let process = plan::process(deployment, images).map_err(|refusal| refusal.to_string())?;
+        child::find(&process)
+            .map(drop)
+            .map_err(|error| match error {
+                ResolveError::NotInPath(program) => format!(
+                    "the program `{program}` is not on this machine: install it, or map image `{}` \
+                 in provider.images of the configuration",
+                    deployment.image
+                ),
+                other => other.to_string(),
+            })
     }
 
     fn configure(&self, config: &Config, _: Option<Arc<Credentials>>) {
