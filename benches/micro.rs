@@ -1,4 +1,4 @@
-//! What the gateway itself does for every call, without sockets: the path and the headers.
+//! What the gateway itself does for every call, without sockets: the path, the headers and the count.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use gateway::functions::path as parser;
+use gateway::metrics::Metrics;
 use gateway::proxy::headers::{self, CallIdentity};
 use http::HeaderValue;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -85,5 +86,17 @@ fn header_work(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, paths, header_work);
+fn counting(criterion: &mut Criterion) {
+    let metrics = Metrics::new().unwrap();
+    let function = metrics.function("echo.openfaas-fn");
+    let mut group = criterion.benchmark_group("count");
+    for (name, status) in [("success", 200), ("failure", 502)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| function.count(black_box(status), black_box(0.0042)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, paths, header_work, counting);
 criterion_main!(benches);

@@ -1,7 +1,9 @@
 //! What Prometheus sees: names, labels and buckets of wire.md section 4, and the handles the hot
 //! path holds so that it never looks a label up.
 
+pub mod latency;
 mod queue;
+mod recent;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +16,10 @@ use prometheus::{
 };
 
 pub use queue::{Jobs, QueueMetrics};
+pub use recent::{ERROR, Recent};
 
 use crate::function::{Measure, Scaling, Target};
+use recent::Counting;
 
 /// Content type of [`Metrics::text`]: the Prometheus text format, version 0.0.4.
 pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
@@ -256,6 +260,7 @@ impl Metrics {
             by_code: std::array::from_fn(|_| OnceLock::new()),
             ended: Arc::clone(self.ended().entry(label.to_owned()).or_default()),
             successes: AtomicU64::new(0),
+            recent: Counting::default(),
             cold_starts: self.cold_starts.with_label_values(&[label]),
             service: ServiceMetrics {
                 count: self.service_count.with_label_values(&[label]),
@@ -381,6 +386,7 @@ pub struct FunctionMetrics {
     by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
     ended: Arc<AtomicU64>,
     successes: AtomicU64,
+    recent: Counting,
     cold_starts: Histogram,
     service: ServiceMetrics,
 }
@@ -426,6 +432,7 @@ impl FunctionMetrics {
     /// Counts a call's outcome.
     pub fn count(&self, code: u16, seconds: f64) {
         self.ended.fetch_add(1, Ordering::Relaxed);
+        self.recent.call(code, seconds);
         if code == 200 {
             self.successes.fetch_add(1, Ordering::Relaxed);
         }
@@ -489,6 +496,12 @@ impl FunctionMetrics {
     /// A call has waited so long for a function that had no replica.
     pub fn cold_start(&self, seconds: f64) {
         self.cold_starts.observe(seconds);
+        self.recent.cold_start();
+    }
+
+    /// Takes what was counted since it was taken last. It belongs to the history alone.
+    pub fn take_recent(&self) -> Recent {
+        self.recent.take()
     }
 
     /// Keeps a call in the gauge of held calls until dropped.
@@ -577,6 +590,21 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} missing in:\n{text}");
         }
+    }
+
+    #[test]
+    fn what_was_counted_recently_is_taken_once() {
+        let metrics = Metrics::new().unwrap();
+        let function = metrics.function("echo");
+        assert_eq!(function.take_recent(), Recent::default());
+        function.count(200, 0.004);
+        function.count(499, 0.004);
+        function.count(502, 0.004);
+        function.cold_start(1.0);
+        let recent = function.take_recent();
+        let calls = recent.durations.map(|durations| durations.total());
+        assert_eq!((calls, recent.errors, recent.cold_starts), (Some(3), 1, 1));
+        assert_eq!(function.take_recent(), Recent::default());
     }
 
     #[test]
