@@ -6,6 +6,7 @@
 
 mod gate;
 mod hosts;
+mod last_error;
 pub mod path;
 mod registry;
 mod resolver;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 pub use gate::{Gate, OPEN, Place, Waiting};
+pub use last_error::{LastError, Noted};
 pub use registry::{Inputs, Registry, Writer};
 pub use resolver::Resolver;
 pub use snapshot::{Route, Snapshot};
@@ -80,6 +82,8 @@ pub struct Live {
     pub gate: Gate,
     /// Metric handles.
     pub metrics: FunctionMetrics,
+    /// The last call that failed.
+    pub last_error: LastError,
     /// Asynchronous calls that wait for their first try, as last measured.
     pub queued: AtomicU64,
     /// Whether somebody is waking it: set by the first who asks.
@@ -94,6 +98,7 @@ impl Live {
         Arc::new(Self {
             gate: Gate::new(capacity),
             metrics,
+            last_error: LastError::default(),
             queued: AtomicU64::new(0),
             rousing: AtomicBool::new(false),
             scaling: tokio::sync::Mutex::new(()),

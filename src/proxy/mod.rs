@@ -34,6 +34,7 @@ use crate::error::Failure;
 use crate::functions::PathRule;
 use crate::functions::path::{self, Destination};
 use crate::gateway::Gateway;
+use crate::metrics::ERROR;
 
 use admin_bridge::AdminBridge;
 use answer::{answered, redirect, respond, status};
@@ -268,6 +269,9 @@ impl ProxyHttp for Proxy {
         if let Some(live) = call.counted_on() {
             live.metrics.count(status, seconds);
         }
+        if status >= ERROR {
+            note_error(call, status);
+        }
         if call.queued {
             let path = "/async-function/{name}";
             let (metrics, seconds) = (&self.gateway.metrics, duration.as_secs_f64());
@@ -290,6 +294,16 @@ impl ProxyHttp for Proxy {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// Has the function remember a call that failed, also one that never got a place on it. That a call
+/// could not be queued is no fault of its function's.
+fn note_error(call: &Call, status: u16) {
+    if let Some(function) = call.function().filter(|_| !call.queued) {
+        let reason = call.failure.as_ref().map(Failure::reason);
+        let last_error = &function.live.last_error;
+        last_error.note(status, reason, call.call_id());
     }
 }
 

@@ -16,6 +16,7 @@ use crate::error::Failure;
 use crate::functions::{Function, Lease, PathRule, Snapshot};
 use crate::gateway::Gateway;
 use crate::hop_by_hop;
+use crate::metrics::ERROR;
 use crate::queue::{Invocation, Outcome};
 use crate::scale::{self, Wish};
 
@@ -65,6 +66,14 @@ impl CallError {
     /// Whether the function has not even been tried, and a while later may be.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::Refused { busy: true, .. })
+    }
+
+    /// What the proxy would call it, of a try that was made.
+    fn failure(&self) -> Failure {
+        match self {
+            Self::Broken { source, .. } if source.is_connect() => Failure::ConnectFailed,
+            _ => Failure::UpstreamFailed,
+        }
     }
 }
 
@@ -123,14 +132,23 @@ impl Caller {
             }
         };
         let request = request(function, &lease, invocation, call_id)?;
+        let id = request.headers().get(&CALL_ID).cloned();
         let counted = Counted::begin(function);
         let most = snapshot.config.queue.results.max_body;
         let answered = self.send(request, &key, most).await;
-        counted.end(
-            answered
-                .as_ref()
-                .map_or(502, |outcome| outcome.status.as_u16()),
-        );
+        let (status, reason) = match &answered {
+            Ok(outcome) => (outcome.status, None),
+            Err(error) => {
+                let failure = error.failure();
+                (failure.status(), Some(failure.reason()))
+            }
+        };
+        counted.end(status.as_u16());
+        if status.as_u16() >= ERROR {
+            let id = id.as_ref().and_then(|id| id.to_str().ok());
+            let last_error = &function.live.last_error;
+            last_error.note(status.as_u16(), reason, id);
+        }
         if let Err(CallError::Broken { source, .. }) = &answered
             && source.is_connect()
         {
