@@ -16,6 +16,7 @@ use crate::counts::Counts;
 use crate::credentials::{Credentials, CredentialsError};
 use crate::function::FunctionName;
 use crate::functions::{Function, Registry, Snapshot};
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::queue::Queue;
@@ -37,6 +38,8 @@ pub struct Gateway {
     pub waker: Waker,
     /// Changes the number of replicas, and says why.
     pub scaler: Arc<Scaler>,
+    /// What functions did over the last hour.
+    pub history: Arc<History>,
     /// How often functions were called.
     pub counts: Arc<Counts>,
     /// Asynchronous calls.
@@ -98,6 +101,8 @@ pub struct Parts {
     pub waker: Waker,
     /// Changes the number of replicas, and says why.
     pub scaler: Arc<Scaler>,
+    /// What functions did over the last hour.
+    pub history: Arc<History>,
     /// How often functions were called.
     pub counts: Arc<Counts>,
     /// Asynchronous calls.
@@ -140,6 +145,7 @@ impl Gateway {
             provider: parts.provider,
             waker: parts.waker,
             scaler: parts.scaler,
+            history: parts.history,
             counts: parts.counts,
             queue: parts.queue,
             signer: ArcSwapOption::new(parts.signer),

@@ -18,6 +18,7 @@ pub mod error;
 pub mod function;
 pub mod functions;
 pub mod gateway;
+pub mod history;
 pub mod hop_by_hop;
 pub mod metrics;
 pub mod provider;

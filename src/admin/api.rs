@@ -47,9 +47,10 @@ const JSON: &str = "application/json";
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
 
 /// The chapters, in the order in which one reads them.
-const TAGS: [&str; 8] = [
+const TAGS: [&str; 9] = [
     "Functions",
     "Scaling",
+    "History",
     "Asynchronous calls",
     "Secrets",
     "Namespaces",

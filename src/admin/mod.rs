@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod exchange;
 mod functions;
+mod history;
 mod info;
 mod logs;
 mod namespaces;
@@ -81,6 +82,8 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/function/{name}", functions::one())
         .route("/system/scale-function/{name}", functions::scaling())
         .route("/system/scaling/{name}", scaling::one())
+        .route("/system/history", history::all())
+        .route("/system/history/{name}", history::one())
         .route("/system/alert", alert::all())
         .route("/system/routes/match", routes::all())
         .route("/system/stack", stack::all())

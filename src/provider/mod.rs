@@ -10,12 +10,13 @@ pub mod remote;
 mod replica;
 mod request;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -72,6 +73,12 @@ pub trait Provider: Send + Sync {
         Ok(())
     }
 
+    /// What each function that it runs has used so far and uses now; `None`: it runs none, and nobody
+    /// tells it. Cheap enough to be asked every few seconds, however many functions there are.
+    async fn spent(&self) -> Option<HashMap<FunctionName, Spent>> {
+        None
+    }
+
     /// `GET /system/functions`; the counts are the provider's own.
     async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError>;
     /// `GET /system/function/NAME`; the count is the provider's own.
@@ -123,6 +130,24 @@ pub trait Provider: Send + Sync {
     async fn info(&self) -> Result<ProviderInfo, ProviderError>;
     /// `GET /healthz`.
     async fn health(&self) -> Result<Answer, ProviderError>;
+}
+
+/// What a function's processes have used so far, and use now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Processor time of those that were seen. What a process used between the last look and its end is
+    /// not counted: of a function that forks a short process for each call, most.
+    pub processor: Duration,
+    /// Resident memory, in bytes.
+    pub memory: u64,
+}
+
+impl Spent {
+    /// Processor time used since another moment, in thousandths of a processor.
+    pub fn thousandths_since(&self, before: Duration, elapsed: Duration) -> f64 {
+        let used = self.processor.saturating_sub(before);
+        (used.as_secs_f64() / elapsed.as_secs_f64() * 1000.0).round()
+    }
 }
 
 /// Resolves when a provider is to end.

@@ -25,6 +25,7 @@ use crate::counts::{Counts, CountsError};
 use crate::credentials::{Credentials, CredentialsError};
 use crate::functions::{Inputs, Registry};
 use crate::gateway::{self, Gateway, Parts};
+use crate::history::History;
 use crate::metrics::Metrics;
 use crate::provider::Provider;
 use crate::provider::process::{self, Options, ProcessProvider};
@@ -129,6 +130,7 @@ struct Tasks {
     provider: Task,
     counts: Task,
     scale: Task,
+    history: Task,
     queue: Task,
     watcher: Option<Task>,
     stop_provider: watch::Sender<bool>,
@@ -157,6 +159,11 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         Arc::clone(&registry),
         Arc::clone(&metrics),
     );
+    let history = History::new(
+        Arc::clone(&registry),
+        Arc::clone(&provider),
+        Arc::clone(&scaler),
+    );
     let followed = loaded.file.clone().map(|file| (file, loaded.text.clone()));
     let gateway = Gateway::new(Parts {
         registry,
@@ -164,6 +171,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         provider,
         waker,
         scaler,
+        history,
         counts,
         queue,
         signer,
@@ -178,6 +186,7 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         provider: Box::pin(run_provider(Arc::clone(&gateway), stop, ended)),
         counts: Box::pin(keep_counts(Arc::clone(&gateway))),
         scale: Box::pin(scale(Arc::clone(&gateway), waking)),
+        history: Box::pin(look_back(Arc::clone(&gateway))),
         queue: Box::pin(work(Arc::clone(&gateway))),
         watcher: followed.map(|(file, text)| {
             let changes = config::watch::watch(file, Some(text));
@@ -241,6 +250,10 @@ async fn scale(gateway: Arc<Gateway>, waking: Waking) {
     let scaler = &gateway.scaler;
     let autoscaler = Autoscaler::new(Arc::clone(scaler));
     tokio::join!(waking.run(Arc::clone(scaler)), autoscaler.run());
+}
+
+async fn look_back(gateway: Arc<Gateway>) {
+    gateway.history.run().await;
 }
 
 async fn work(gateway: Arc<Gateway>) {
@@ -352,6 +365,7 @@ fn serve(
     server.add_service(Background::new("provider", threads, tasks.provider));
     server.add_service(Background::new("counts", 1, tasks.counts));
     server.add_service(Background::new("scale", 1, tasks.scale));
+    server.add_service(Background::new("history", 1, tasks.history));
     server.add_service(Background::new("queue", threads, tasks.queue));
     if let Some(watcher) = tasks.watcher {
         server.add_service(Background::new("config", 1, watcher));

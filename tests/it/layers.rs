@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["provider", "queue"],
     &["functions"],
     &["scale"],
-    &["access_log"],
+    &["history", "access_log"],
     &["gateway"],
     &["worker"],
     &["admin"],

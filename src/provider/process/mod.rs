@@ -40,7 +40,7 @@ mod supervisor;
 mod usage;
 mod watchdog;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,7 +65,7 @@ use self::runtime_dir::RuntimeDir;
 use self::slot::Host;
 use self::supervisor::Supervisor;
 use self::usage::Running;
-use super::{FunctionView, View};
+use super::{FunctionView, Spent, View};
 use crate::config;
 use crate::function::{FunctionName, RetryLabels, Scaling, Usage};
 
@@ -262,6 +262,14 @@ impl Runner {
     pub async fn usage(&self, function: &FunctionName) -> Option<Usage> {
         let status = self.status(function)?;
         Some(Arc::clone(&status.running).usage().await)
+    }
+
+    /// What every function's processes have used so far, as far as looks have seen it, and use now.
+    pub async fn spent(&self) -> HashMap<FunctionName, Spent> {
+        let statuses = self.statuses();
+        let running = statuses.values().map(|status| Arc::clone(&status.running));
+        let spent = usage::look(running.collect()).await;
+        statuses.keys().cloned().zip(spent).collect()
     }
 
     /// Makes what runs equal to what is declared, until `stop`; then ends every process, TERM

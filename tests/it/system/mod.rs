@@ -11,6 +11,7 @@ mod counts;
 mod deploy;
 mod functions;
 mod guesses;
+mod history;
 mod info;
 mod logs;
 mod namespaces;

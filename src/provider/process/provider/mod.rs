@@ -9,7 +9,7 @@ mod log_lines;
 mod look;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -31,7 +31,7 @@ use crate::function::{
     Deployment, FunctionName, FunctionStatus, LogQuery, MAX_REPLICAS, Namespace, ProviderInfo,
     Removal, ScaleRequest, Secret, SecretName, Version, check_name, check_secret_name,
 };
-use crate::provider::{Answer, Provider, ProviderError, Request, Stop, View, answer};
+use crate::provider::{Answer, Provider, ProviderError, Request, Spent, Stop, View, answer};
 use answers::{full, json, with_body};
 use log_lines::{Lines, lines};
 use look::Look;
@@ -335,6 +335,10 @@ impl Provider for ProcessProvider {
         self.ground.put(|state| state.scale(name, replicas));
         self.ground.unwritten.notify_one();
         Ok(())
+    }
+
+    async fn spent(&self) -> Option<HashMap<FunctionName, Spent>> {
+        Some(self.ground.runner.spent().await)
     }
 
     async fn list(&self, request: Request) -> Result<Vec<FunctionStatus>, ProviderError> {
