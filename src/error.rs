@@ -268,6 +268,8 @@ pub enum Cause {
     StorageFull,
     /// What keeps asynchronous calls cannot be used now.
     QueueUnavailable,
+    /// As many listen to events as can be told.
+    TooManyListeners,
 }
 
 impl Refusal {
@@ -327,7 +329,7 @@ impl Cause {
             Self::ProviderFailed => StatusCode::BAD_GATEWAY,
             Self::ProviderTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
-            Self::QueueUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::QueueUnavailable | Self::TooManyListeners => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -350,6 +352,7 @@ impl Cause {
             Self::ProviderTimeout => "provider_timeout",
             Self::StorageFull => "storage_full",
             Self::QueueUnavailable => "queue_unavailable",
+            Self::TooManyListeners => "too_many_listeners",
         }
     }
 
@@ -374,6 +377,7 @@ impl Cause {
             Self::ProviderTimeout => "The provider did not answer in time",
             Self::StorageFull => "There is no room to store it",
             Self::QueueUnavailable => "The queue cannot be used now; try again",
+            Self::TooManyListeners => "As many listen already as can be told",
         }
     }
 }

@@ -272,6 +272,15 @@ fn count(gateway: &Gateway, snapshot: &Snapshot, status: &mut FunctionStatus) {
         return;
     };
     let live = snapshot.function(&name.to_string());
-    let own = live.map_or(0, |function| function.live.metrics.invocations());
-    status.invocation_count = gateway.counts.total(&name, default_namespace, own);
+    status.invocation_count = match live {
+        Some(function) => invocations(gateway, snapshot, function),
+        None => gateway.counts.total(&name, default_namespace, 0),
+    };
+}
+
+/// Calls of a function that have ended, those that other gateways counted included.
+pub fn invocations(gateway: &Gateway, snapshot: &Snapshot, function: &Function) -> f64 {
+    let own = function.live.metrics.invocations();
+    let default_namespace = snapshot.config.default_namespace();
+    gateway.counts.total(&function.name, default_namespace, own)
 }

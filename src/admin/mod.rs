@@ -10,6 +10,7 @@ mod auth;
 mod calls;
 mod client;
 mod config;
+mod events;
 mod exchange;
 mod functions;
 mod history;
@@ -84,6 +85,7 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/scaling/{name}", scaling::one())
         .route("/system/history", history::all())
         .route("/system/history/{name}", history::one())
+        .route("/system/events", events::all())
         .route("/system/alert", alert::all())
         .route("/system/routes/match", routes::all())
         .route("/system/stack", stack::all())

@@ -26,7 +26,7 @@ pub use scaling::{
     MAX_REPLICAS, MAX_WINDOW, Measure, Scaling, Target, ZERO_AFTER, is_load, is_proportion,
 };
 pub use secret::{Secret, SecretName};
-pub use status::{FunctionStatus, Usage};
+pub use status::{FunctionStatus, Usage, whole};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

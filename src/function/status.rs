@@ -89,7 +89,7 @@ pub struct Usage {
 }
 
 /// Counts are floats in the API's own types, and written without a fraction where they have none.
-fn whole<S: Serializer>(count: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+pub fn whole<S: Serializer>(count: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     let number = *count as u64;
     if number as f64 == *count {
         serializer.serialize_u64(number)

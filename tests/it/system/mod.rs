@@ -9,6 +9,7 @@ mod calls;
 mod config;
 mod counts;
 mod deploy;
+mod events;
 mod functions;
 mod guesses;
 mod history;
