@@ -1,210 +1,104 @@
-// The portal's first page: the functions, and a form that calls one of them. The selected function
-// is the address' fragment, so that it can be bookmarked and the back button works.
+// The portal: its frame, and which page is shown in it. Pages are loaded when they are first asked for.
+//
+//   address -> route.js -> a page -> parts/
+//   gateway -> live.js (event stream) and api.js (what is asked for) -> a page
 
-import * as api from "./api.js";
+import { html, render, useEffect, useState } from "./html.js";
+import { follow, useLive } from "./live.js";
+import { Functions } from "./pages/functions.js";
+import { Asking } from "./parts/dialog.js";
+import { Empty, Loading, Problem } from "./parts/load.js";
+import { Toasts } from "./parts/toast.js";
+import { applyTheme, ThemeButton } from "./theme.js";
+import { to, usePlace } from "./route.js";
+import { ago, moment } from "./words.js";
 
-const REFRESH_MS = 3500;
-/** Longest text shown of a response, in characters; the whole of it can be saved. */
-const SHOWN = 256 * 1024;
+/** The pages that are loaded when they are first asked for; each exports `Page`. */
+const PAGES = {
+  function: () => import("./pages/function/page.js"),
+  deploy: () => import("./pages/deploy/page.js"),
+  async: () => import("./pages/async.js"),
+  secrets: () => import("./pages/secrets.js"),
+  system: () => import("./pages/system.js"),
+};
 
-const $ = (id) => document.getElementById(id);
-const rows = new Map(); // id -> table row, kept so that a refresh moves neither focus nor selection
-let list = [];
-let call = null; // the AbortController of the call that runs
+/** What the frame links to, with the pages that belong under it. */
+const LINKS = /** @type {[string, string[], string[]][]} */ ([
+  ["Functions", [], ["", "function", "deploy"]],
+  ["Async", ["async"], ["async"]],
+  ["Secrets", ["secrets"], ["secrets"]],
+  ["System", ["system"], ["system"]],
+]);
 
-const selected = () => decodeURIComponent(location.hash.slice(1));
-const count = (n) => Math.round(n).toLocaleString();
-
-// --- the list
-
-async function refresh() {
-  try {
-    const [functions, config] = await Promise.all([api.functions(), api.config().catch(() => null)]);
-    list = functions;
-    complain(config?.last_error && `The configuration file was not accepted, the one before stays in force: ${text(config.last_error)}`);
-    show();
-  } catch (error) {
-    complain(`The gateway cannot be asked: ${error.message}`);
-  }
+function App() {
+  const { path } = usePlace();
+  const page = path[0] ?? "";
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
+    <header>
+      <a class="brand" href="#/"><img src="icon.svg" alt="" width="26" height="26" />gateway</a>
+      <nav aria-label="Portal">
+        ${LINKS.map(([name, link, pages]) => html`<a href=${to(link)} aria-current=${pages.includes(page) ? "page" : undefined}>${name}</a>`)}
+        <a href="docs.html">API</a>
+      </nav>
+      <div class="corner"><${Pulse} /><${ThemeButton} /></div>
+    </header>
+    <${Banners} />
+    <main id="main" tabindex="-1"><${Page} name=${page} /></main>
+    <${Toasts} />
+    <${Asking} />
+  `;
 }
 
-function show() {
-  const filter = $("filter").value.trim().toLowerCase();
-  const shown = list.filter((f) => f.id.toLowerCase().includes(filter));
-  for (const id of rows.keys()) {
-    if (!shown.some((f) => f.id === id)) {
-      rows.get(id).remove();
-      rows.delete(id);
-    }
-  }
-  shown.forEach((f, place) => {
-    const row = rows.get(f.id) ?? newRow(f);
-    fill(row, f);
-    if ($("rows").children[place] !== row) $("rows").insertBefore(row, $("rows").children[place] ?? null);
-  });
-  $("empty").textContent = list.length === 0 ? "No function yet: deploy one, or declare it in the configuration file." : "No function has such a name.";
-  $("empty").hidden = shown.length > 0;
-  detail();
+function Page(/** @type {{name: string}} */ { name }) {
+  const [loaded, setLoaded] = useState(/** @type {Record<string, any>} */ ({}));
+  const [problem, setProblem] = useState("");
+  const load = /** @type {Record<string, () => Promise<any>>} */ (PAGES)[name];
+  useEffect(() => {
+    scrollTo(0, 0);
+    if (!load || loaded[name]) return;
+    const failed = () => setProblem("This page of the portal could not be loaded: the gateway cannot be reached, or it has another version by now. Reload the page.");
+    load().then(({ Page }) => setLoaded((others) => ({ ...others, [name]: Page })), failed);
+  }, [name]);
+  if (name === "") return html`<${Functions} />`;
+  if (!load) return html`<${Empty}>There is no such page. <a href="#/">To the functions</a><//>`;
+  if (loaded[name]) return html`<${loaded[name]} />`;
+  return problem ? html`<${Problem} text=${problem} />` : html`<${Loading} />`;
 }
 
-function newRow({ id, name, namespace }) {
-  const row = document.createElement("tr");
-  const link = document.createElement("a");
-  link.href = `#${encodeURIComponent(id)}`;
-  link.append(name);
-  if (namespace) {
-    const suffix = Object.assign(document.createElement("span"), { textContent: `.${namespace}` });
-    link.append(document.createElement("wbr"), suffix);
-  }
-  row.insertCell().append(link);
-  row.insertCell().append(document.createElement("code"));
-  row.insertCell().className = "number";
-  row.insertCell().className = "number";
-  rows.set(id, row);
-  return row;
+/** How the portal hears from the gateway. */
+function Pulse() {
+  const { mode, heard } = useLive();
+  const words = {
+    connecting: ["Connecting", "The gateway is being asked"],
+    live: ["Live", "Changes are shown as they happen"],
+    polling: ["Polling", "The event stream does not get through; the gateway is asked every few seconds"],
+    lost: ["Offline", heard ? `Last heard from ${ago(new Date(heard).toISOString())}` : "Not heard from yet"],
+  };
+  const [name, title] = words[mode];
+  return html`<span class="pulse ${mode}" title=${title}><i></i>${name}</span>`;
 }
 
-function fill(row, f) {
-  const [name, runs, replicas, invocations] = row.cells;
-  row.className = f.available > 0 ? "ready" : "";
-  name.firstChild.title = f.problem ?? (f.available > 0 ? "ready" : "not ready");
-  name.firstChild.toggleAttribute("aria-current", f.id === selected());
-  runs.firstChild.textContent = f.runs;
-  replicas.textContent = f.available === f.replicas ? count(f.replicas) : `${count(f.available)} of ${count(f.replicas)}`;
-  invocations.textContent = count(f.invocations);
+/** What everybody should know who looks at any page. */
+function Banners() {
+  const { mode, problem, heard, status } = useLive();
+  return html`
+    <div class="banners" role="alert">
+      ${mode === "lost" && html`<p class="problem">The gateway does not answer: ${problem}. ${heard > 0 && `What is shown is of ${moment(new Date(heard).toISOString())}.`} It is asked again.</p>`}
+      ${status?.draining && html`<p class="problem">This gateway is ending: it finishes the calls it has.</p>`}
+      ${status && !status.provider.up && html`<p class="problem">The provider cannot be reached. Functions are shown as they were last seen, and nothing can be changed until it is back.</p>`}
+      ${status?.queue.problem && html`<p class="problem">The queue takes no calls: ${status.queue.problem}</p>`}
+      ${status?.config.last_error && html`<p class="problem">The configuration file was not accepted, the one before stays in force. <a href=${to(["system"])}>See why</a></p>`}
+    </div>
+  `;
 }
 
-// --- one function
-
-function detail() {
-  const f = list.find((each) => each.id === selected());
-  $("detail").hidden = !f;
-  document.title = f ? `${f.id} · gateway` : "Functions · gateway";
-  if (!f) return;
-  if ($("name").textContent !== f.id) {
-    call?.abort();
-    $("name").textContent = f.id;
-    $("reply").hidden = true;
-  }
-  const labels = Object.entries(f.labels ?? {}).map(([key, value]) => `${key}=${value}`);
-  facts({
-    Address: api.address(f.id),
-    Image: f.image,
-    Command: f.envProcess,
-    State: [f.available > 0 ? "ready" : "not ready", f.problem].filter(Boolean).join(": "),
-    Labels: labels.join(", "),
-  });
-}
-
-function facts(entries) {
-  const items = Object.entries(entries).filter(([, value]) => value);
-  const wanted = items.flat().join("\n");
-  if ($("facts").dataset.shown === wanted) return; // leave a text selection alone
-  $("facts").dataset.shown = wanted;
-  $("facts").replaceChildren(
-    ...items.flatMap(([term, value]) => {
-      const dt = document.createElement("dt");
-      const dd = document.createElement("dd");
-      dt.textContent = term;
-      dd.append(term === "State" || term === "Labels" ? value : Object.assign(document.createElement("code"), { textContent: value }));
-      return [dt, dd];
-    }),
-  );
-}
-
-// --- a call
-
-async function invoke(event) {
+/** A link would change the address, which says what page is shown. */
+function skip(/** @type {Event} */ event) {
   event.preventDefault();
-  if (call) return;
-  const mine = (call = new AbortController());
-  const began = performance.now();
-  const elapsed = () => `${count(performance.now() - began)} ms`;
-  busy(true);
-  outcome("Waiting…");
-  $("call-id").textContent = $("output").textContent = "";
-  $("save").hidden = true;
-  try {
-    const response = await api.invoke($("name").textContent, $("body").value, $("type").value, mine.signal);
-    const status = `${response.status} ${response.statusText}`.trim();
-    $("call-id").textContent = callLine(response.headers);
-    outcome(`${status} · ${elapsed()} · receiving`, !response.ok);
-    const bytes = await receive(response);
-    outcome(`${status} · ${elapsed()} · ${count(bytes)} bytes`, !response.ok);
-  } catch (error) {
-    outcome(mine.signal.aborted ? `Stopped after ${elapsed()}` : `Broken off after ${elapsed()}: ${error.message}`, true);
-  } finally {
-    call = null;
-    busy(false);
-  }
+  document.getElementById("main")?.focus();
 }
 
-function callLine(headers) {
-  const facts = [headers.get("Content-Type"), headers.get("X-Call-Id") && `X-Call-Id ${headers.get("X-Call-Id")}`, headers.get("X-Gateway-Error")];
-  return facts.filter(Boolean).join(" · ");
-}
-
-/** Shows the body as it comes, and returns its length. */
-async function receive(response) {
-  const type = response.headers.get("Content-Type") ?? "text/plain";
-  const readable = /^text\/|json|xml|javascript|urlencoded/.test(type);
-  const decoder = new TextDecoder();
-  const chunks = [];
-  const reader = response.body.getReader();
-  let bytes = 0;
-  let room = readable ? SHOWN : 0;
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-    chunks.push(piece.value);
-    bytes += piece.value.length;
-    const shown = decoder.decode(piece.value, { stream: true }).slice(0, room);
-    room -= shown.length;
-    $("output").append(shown);
-  }
-  if (bytes > 0) offer(new Blob(chunks, { type }), room === 0);
-  return bytes;
-}
-
-function offer(blob, cut) {
-  URL.revokeObjectURL($("save").href);
-  $("save").href = URL.createObjectURL(blob);
-  $("save").download = $("name").textContent;
-  $("save").textContent = cut ? "Save the response, which is not shown in full" : "Save the response";
-  $("save").hidden = false;
-}
-
-function outcome(words, failed = false) {
-  $("reply").hidden = false;
-  $("outcome").textContent = words;
-  $("outcome").classList.toggle("failed", failed);
-}
-
-function busy(yes) {
-  $("invoke").disabled = yes;
-  $("stop").hidden = !yes;
-}
-
-// --- the page
-
-function complain(problem) {
-  $("problem").hidden = !problem;
-  if ($("problem").textContent !== (problem || "")) $("problem").textContent = problem || "";
-}
-
-const text = (value) => (typeof value === "string" ? value : JSON.stringify(value));
-
-async function about() {
-  const { provider, version } = await api.info();
-  $("about").textContent = [version?.release, provider?.provider && `provider ${provider.provider}`].filter(Boolean).join(" · ");
-}
-
-$("filter").addEventListener("input", show);
-$("call").addEventListener("submit", invoke);
-$("stop").addEventListener("click", () => call?.abort());
-$("body").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("call").requestSubmit();
-});
-addEventListener("hashchange", show);
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
-setInterval(() => document.hidden || refresh(), REFRESH_MS);
-about().catch(() => {}); // a provider without the route: the line stays empty
-refresh();
+applyTheme();
+follow();
+render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

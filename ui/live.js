@@ -1,0 +1,168 @@
+// What the portal knows of the gateway right now: from the event stream, or by asking again and again
+// where a stream does not get through. Held for the visible tab only: browsers allow six connections to
+// a host, and a stream takes one of them.
+
+import * as api from "./api.js";
+import { useEffect, useState } from "./html.js";
+
+/**
+ * @typedef {object} Row a function, as the event stream tells of it
+ * @property {string} id
+ * @property {string} name
+ * @property {string} namespace
+ * @property {number | null} replicas asked for; null: nobody scales it
+ * @property {number} available
+ * @property {number} invocations
+ * @property {number | null} calls_per_second
+ * @property {number} in_flight
+ * @property {number} waiting
+ * @property {number} queued
+ * @property {string | null} problem
+ * @property {{at: string, status: number, reason: string | null, call_id: string | null} | null} last_error
+ *
+ * @typedef {object} Status how the gateway is
+ * @property {{generation: number, last_error: string | null, pending_restart: string[], warnings: string[]}} config
+ * @property {{kind: string, up: boolean}} provider
+ * @property {{problem: string | null, queued: number, retrying: number, running: number}} queue
+ * @property {boolean} draining
+ */
+
+const POLL_MS = 3500;
+/** A stream that was refused is asked for again after so long. */
+const STREAM_AGAIN_MS = 30_000;
+
+export const live = {
+  /** @type {Map<string, Row>} */
+  functions: new Map(),
+  /** @type {Status | null} */
+  status: null,
+  /** @type {"connecting" | "live" | "polling" | "lost"} */
+  mode: "connecting",
+  /** Whether `functions` has been filled once. */
+  known: false,
+  /** Why nothing new is known. */
+  problem: "",
+  /** When it was last heard from. */
+  heard: 0,
+};
+
+/** @type {Set<() => void>} */
+const listeners = new Set();
+/** @type {EventSource | null} */
+let stream = null;
+let timer = 0;
+let streamAgain = 0;
+
+/** Shows a component again whenever something is heard. */
+export function useLive() {
+  const [, again] = useState(0);
+  useEffect(() => {
+    const changed = () => again((n) => n + 1);
+    listeners.add(changed);
+    return () => void listeners.delete(changed);
+  }, []);
+  return live;
+}
+
+/** One function; undefined while it is not there. */
+export const useRow = (/** @type {string} */ id) => useLive().functions.get(id);
+
+/** Namespaces that have functions, in order. */
+export const namespacesSeen = () => [...new Set([...live.functions.values()].map((row) => row.namespace))].sort();
+
+/** Begins to follow the gateway for as long as the tab is seen. */
+export function follow() {
+  document.addEventListener("visibilitychange", () => (document.hidden ? pause() : listen()));
+  if (!document.hidden) listen();
+}
+
+function pause() {
+  stream?.close();
+  stream = null;
+  clearTimeout(timer);
+}
+
+function listen() {
+  pause();
+  const opened = new EventSource(api.eventsAddress());
+  stream = opened;
+  opened.addEventListener("functions", (event) => hear(() => take(JSON.parse(event.data))));
+  opened.addEventListener("status", (event) => hear(() => (live.status = JSON.parse(event.data))));
+  opened.addEventListener("error", () => {
+    if (stream !== opened) return;
+    // Still connecting: the browser tries by itself, and the list is asked for meanwhile. Closed: the
+    // stream was refused, as where too many listen.
+    if (opened.readyState === EventSource.CLOSED) {
+      stream = null;
+      streamAgain = Date.now() + STREAM_AGAIN_MS;
+    }
+    schedule(0);
+  });
+
+  function hear(/** @type {() => void} */ change) {
+    clearTimeout(timer);
+    live.mode = "live";
+    change();
+    tell();
+  }
+}
+
+function take(/** @type {{full: boolean, functions: Row[], removed: string[]}} */ { full, functions, removed }) {
+  if (full) live.functions = new Map();
+  for (const row of functions) live.functions.set(row.id, row);
+  for (const id of removed) live.functions.delete(id);
+  live.known = true;
+}
+
+function schedule(wait = POLL_MS) {
+  clearTimeout(timer);
+  timer = setTimeout(poll, wait);
+}
+
+async function poll() {
+  if (document.hidden) return;
+  if (!stream && Date.now() > streamAgain) {
+    listen();
+    return;
+  }
+  try {
+    const [functions, rates] = await Promise.all([api.functions(), api.rates().catch(() => null)]);
+    if (live.mode === "live" && stream?.readyState === EventSource.OPEN) return;
+    const last = new Map(rates?.functions.map(({ id, calls_per_second }) => [id, calls_per_second.at(-1) ?? 0]));
+    take({ full: true, functions: functions.map((status) => row(status, last)), removed: [] });
+    live.mode = "polling";
+    tell();
+  } catch (error) {
+    live.mode = "lost";
+    live.problem = /** @type {Error} */ (error).message;
+    for (const listener of listeners) listener();
+  }
+  schedule();
+}
+
+/** @returns {Row} what a list tells of a function; the rest is as it was last heard */
+function row(/** @type {api.FunctionStatus} */ status, /** @type {Map<string, number>} */ rates) {
+  const { name, namespace = "" } = status;
+  const id = namespace ? `${name}.${namespace}` : name;
+  const before = live.functions.get(id);
+  return {
+    id,
+    name,
+    namespace,
+    replicas: status.replicas ?? 0,
+    available: status.availableReplicas ?? 0,
+    invocations: status.invocationCount ?? 0,
+    calls_per_second: rates.get(id) ?? 0,
+    in_flight: before?.in_flight ?? 0,
+    waiting: before?.waiting ?? 0,
+    queued: before?.queued ?? 0,
+    problem: status.problem ?? null,
+    last_error: before?.last_error ?? null,
+  };
+}
+
+function tell() {
+  live.problem = "";
+  live.heard = Date.now();
+  for (const listener of listeners) listener();
+}

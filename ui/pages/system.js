@@ -1,0 +1,3 @@
+import { html } from "../html.js";
+
+export const Page = () => html`<h1>system</h1>`;

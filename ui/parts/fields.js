@@ -1,0 +1,76 @@
+// Parts of forms: a labelled field, names with values, and what can be copied.
+
+import { html, useState } from "../html.js";
+
+let next = 0;
+
+/** An id for a label and its field, the same for as long as the component is shown. */
+export const useId = () => useState(() => `field-${next++}`)[0];
+
+/**
+ * A label above a field. `field(id)` draws it.
+ * @param {{label: string, hint?: any, problem?: string, field: (id: string) => any}} props
+ */
+export function Field({ label, hint, problem, field }) {
+  const id = useId();
+  return html`
+    <div class="field">
+      <label for=${id}>${label}</label>
+      ${field(id)}
+      ${problem ? html`<p class="hint bad" role="alert">${problem}</p>` : hint && html`<p class="hint">${hint}</p>`}
+    </div>
+  `;
+}
+
+/** @typedef {[string, string][]} Pairs names with values, in the order of the form */
+
+/**
+ * Rows of a name and a value, with an empty one to go on.
+ * @param {{legend: string, pairs: Pairs, change: (pairs: Pairs) => void, name?: string, value?: string, hint?: any}} props
+ */
+export function PairsField({ legend, pairs, change, name = "Name", value = "Value", hint }) {
+  const set = (/** @type {number} */ index, /** @type {0 | 1} */ part, /** @type {string} */ text) =>
+    change(pairs.map((pair, at) => (at === index ? /** @type {[string, string]} */ (part === 0 ? [text, pair[1]] : [pair[0], text]) : pair)));
+  return html`
+    <fieldset class="pairs">
+      <legend>${legend}</legend>
+      ${hint && html`<p class="hint">${hint}</p>`}
+      ${pairs.map((pair, index) => html`
+        <div class="pair" key=${index}>
+          <input aria-label="${legend}: ${name} ${index + 1}" placeholder=${name} value=${pair[0]} spellcheck=${false} autocomplete="off"
+            onInput=${(/** @type {any} */ event) => set(index, 0, event.target.value)} />
+          <input aria-label="${legend}: ${value} ${index + 1}" placeholder=${value} value=${pair[1]} spellcheck=${false} autocomplete="off"
+            onInput=${(/** @type {any} */ event) => set(index, 1, event.target.value)} />
+          <button type="button" class="quiet" aria-label="Remove ${pair[0] || `row ${index + 1}`}"
+            onClick=${() => change(pairs.filter((_, at) => at !== index))}>✕</button>
+        </div>`)}
+      <button type="button" class="small" onClick=${() => change([...pairs, ["", ""]])}>Add</button>
+    </fieldset>
+  `;
+}
+
+/** Those with a name, as an object. */
+export const fromPairs = (/** @type {Pairs} */ pairs) => Object.fromEntries(pairs.filter(([name]) => name.trim() !== "").map(([name, value]) => [name.trim(), value]));
+
+export const toPairs = (/** @type {Record<string, string> | null | undefined} */ map) => /** @type {Pairs} */ (Object.entries(map ?? {}));
+
+/** A button that copies a text. */
+export function Copy(/** @type {{text: string | (() => string), children?: any, label?: string}} */ { text, children, label }) {
+  const [done, setDone] = useState(false);
+  const copy = async () => {
+    await write(typeof text === "string" ? text : text());
+    setDone(true);
+    setTimeout(() => setDone(false), 1500);
+  };
+  return html`<button type="button" class="small" aria-label=${label} onClick=${copy}>${done ? "Copied" : (children ?? "Copy")}</button>`;
+}
+
+/** The clipboard is there for pages by https and on this machine only; elsewhere the old way. */
+async function write(/** @type {string} */ text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const area = Object.assign(document.createElement("textarea"), { value: text });
+  (document.querySelector("dialog[open]") ?? document.body).append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+}
