@@ -73,6 +73,7 @@ function Choice(/** @type {{search: string, namespace: string, set: (change: Rec
 }
 
 function Table(/** @type {{rows: Row[], lines: Map<string, number[]>, sort: string, set: (change: Record<string, string>) => void}} */ { rows, lines, sort, set }) {
+  const many = namespacesSeen().length > 1;
   const heading = (/** @type {typeof COLUMNS[0]} */ { key, title, kind = "", falling = false }) => {
     const [up, down] = [key, `-${key}`];
     const [first, other] = falling ? [down, up] : [up, down];
@@ -87,17 +88,18 @@ function Table(/** @type {{rows: Row[], lines: Map<string, number[]>, sort: stri
     <table class="functions" aria-rowcount=${rows.length + 1}>
       <thead><tr>${COLUMNS.map(heading)}<th scope="col" class="wide-only"><span class="unseen">Actions</span></th></tr></thead>
       <${Rows} items=${rows} columns=${COLUMNS.length + 1}
-        row=${(/** @type {Row} */ row, /** @type {number} */ index) => html`<${Line} key=${row.id} row=${row} index=${index} values=${lines.get(row.id)} />`} />
+        row=${(/** @type {Row} */ row, /** @type {number} */ index) => html`<${Line} key=${row.id} row=${row} index=${index} values=${lines.get(row.id)} many=${many} />`} />
     </table>
   `;
 }
 
-function Line(/** @type {{row: Row, index: number, values: number[] | undefined}} */ { row, index, values }) {
+/** `many`: whether the namespace says anything, as there are several. */
+function Line(/** @type {{row: Row, index: number, values: number[] | undefined, many: boolean}} */ { row, index, values, many }) {
   const { word, kind } = state(row);
   return html`
     <tr aria-rowindex=${index + 2}>
       <th scope="row">
-        <a class="name ${kind}" href=${to(["function", row.id])} title=${row.problem ?? word}>${row.name}<span>${row.namespace && `.${row.namespace}`}</span></a>
+        <a class="name ${kind}" href=${to(["function", row.id])} title=${row.problem ?? word}>${row.name}${many && row.namespace && html`<span>.${row.namespace}</span>`}</a>
         <span class="unseen">${word}</span>
       </th>
       <td class="number">${replicas(row)}</td>
