@@ -1,0 +1,1 @@
+export { default } from "../../tests/ui/node_modules/htm/dist/htm.js";

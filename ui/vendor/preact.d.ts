@@ -1,0 +1,1 @@
+export * from "../../tests/ui/node_modules/preact/src/index.js";

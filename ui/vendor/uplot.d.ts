@@ -1,0 +1,1 @@
+export { default } from "../../tests/ui/node_modules/uplot/dist/uPlot.js";
