@@ -281,7 +281,7 @@ async function send(/** @type {string} */ method, /** @type {string} */ path, /*
 }
 
 async function answer(/** @type {string} */ method, /** @type {string} */ path, /** @type {string | undefined} */ body, /** @type {AbortSignal} */ signal, type = "application/json") {
-  const headers = body === undefined ? {} : { "Content-Type": type };
+  const headers = new Headers(body === undefined ? [] : [["Content-Type", type]]);
   const response = await fetch(absolute(path), { method, body, signal, headers }).catch((error) => {
     throw signal.aborted && error.name !== "TimeoutError" ? error : new Error(unheard(error));
   });

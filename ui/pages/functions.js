@@ -81,7 +81,7 @@ function Table(/** @type {{rows: Row[], lines: Map<string, number[]>, sort: stri
     const order = sort === up ? "ascending" : sort === down ? "descending" : undefined;
     return html`
       <th scope="col" class=${kind} aria-sort=${order}>
-        <button type="button" class="heading" onClick=${() => set({ sort: next })}>${title}<span aria-hidden="true">${{ ascending: " ↑", descending: " ↓" }[order ?? ""] ?? ""}</span></button>
+        <button type="button" class="heading" onClick=${() => set({ sort: next })}>${title}<span aria-hidden="true">${sort === up ? " ↑" : sort === down ? " ↓" : ""}</span></button>
       </th>`;
   };
   return html`

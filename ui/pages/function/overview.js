@@ -1,3 +1,131 @@
-import { html } from "../../html.js";
+// A function at a glance: what it does now, what it is, and the last hour in charts.
 
-export const Tab = (/** @type {{id: string, row: import("../../live.js").Row}} */ { id }) => html`<p>${id}</p>`;
+import * as api from "../../api.js";
+import { html } from "../../html.js";
+import { useLive } from "../../live.js";
+import { Chart } from "../../parts/chart.js";
+import { Copy } from "../../parts/fields.js";
+import { isKnown, minutesOf, Range, useHistory, useLast } from "../../parts/history.js";
+import { Empty, Loading, Problem, useLoad } from "../../parts/load.js";
+import { to, usePlace } from "../../route.js";
+import { ago, bytes, count, figure, moment, processors, seconds } from "../../words.js";
+
+/**
+ * @typedef {import("../../live.js").Row} Row
+ * @typedef {import("../../api.js").FunctionStatus} FunctionStatus
+ * @typedef {NonNullable<ReturnType<typeof useLast>>} Shown
+ */
+
+const STATUS_MS = 15_000;
+
+export function Tab(/** @type {{id: string, row: Row}} */ { id, row }) {
+  const { value: status, problem } = useLoad(() => api.functionStatus(id), [id], { every: STATUS_MS });
+  return html`
+    <div class="stack">
+      <${Now} row=${row} />
+      <section class="sheet">
+        <h2>Facts</h2>
+        <${Facts} id=${id} row=${row} status=${status} />
+        ${problem && html`<${Problem} text="The provider does not tell more: ${problem}" />`}
+      </section>
+      <${Charts} id=${id} />
+    </div>
+  `;
+}
+
+/** Its numbers of this moment. */
+function Now(/** @type {{row: Row}} */ { row }) {
+  const numbers = [
+    ["Calls / s", figure(row.calls_per_second)],
+    ["In flight", count(row.in_flight)],
+    ["Waiting", count(row.waiting)],
+    ["Queued", count(row.queued)],
+    ["Replicas", row.replicas === null ? count(row.available) : `${count(row.available)} of ${count(row.replicas)}`],
+    ["Invocations", count(row.invocations)],
+  ];
+  return html`<dl class="numbers" aria-label="Now">${numbers.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+function Facts(/** @type {{id: string, row: Row, status: FunctionStatus | null}} */ { id, row, status }) {
+  const address = api.address(id);
+  return html`
+    <dl class="facts">
+      ${row.problem && html`<dt>Problem</dt><dd class="bad">${row.problem}</dd>`}
+      <dt>Last error</dt><dd><${LastError} id=${id} error=${row.last_error} /></dd>
+      <dt>Address</dt><dd><code>${address}</code> <${Copy} text=${address} label="Copy the address of ${id}" /></dd>
+      ${status && described(row, status).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}
+    </dl>
+  `;
+}
+
+/** @returns {[string, any][]} what its provider tells of it */
+function described(/** @type {Row} */ row, /** @type {FunctionStatus} */ { image, envProcess, createdAt }) {
+  if (row.replicas === null) return [["Declared", "in the configuration file, with its addresses"]];
+  const known = createdAt && Date.parse(createdAt) > 0;
+  return [
+    ["Image", image ? html`<code>${image}</code>` : "none: it is declared in the configuration file"],
+    ["Command", envProcess ? html`<code>${envProcess}</code>` : "as the image has it"],
+    ...(known ? [/** @type {[string, any]} */ (["Deployed", `${moment(createdAt)} · ${ago(createdAt)}`])] : []),
+  ];
+}
+
+function LastError(/** @type {{id: string, error: Row["last_error"]}} */ { id, error }) {
+  if (!error) return html`<span class="faint">none seen</span>`;
+  const why = error.reason ? error.reason.replaceAll("_", " ") : "answered so by the function";
+  return html`
+    <b class="bad">${error.status}</b> ${why} · <span title=${moment(error.at)}>${ago(error.at)}</span>
+    ${error.call_id && html`<br />Call <code>${error.call_id}</code>: ${" "}
+      <a href=${to(["function", id, "logs"], { search: error.call_id })}>its log</a>, ${" "}
+      <a href=${to(["function", id, "async"], { search: error.call_id })}>among asynchronous calls</a>`}
+  `;
+}
+
+function Charts(/** @type {{id: string}} */ { id }) {
+  const minutes = minutesOf(usePlace().query);
+  const { value, problem, again } = useHistory(id);
+  const shown = useLast(value, minutes);
+  return html`
+    <section class="sheet">
+      <div class="title"><h2>Lately</h2><div class="actions end"><${Range} minutes=${minutes} /></div></div>
+      ${problem && html`<${Problem} text="Its history cannot be shown: ${problem}" again=${again} />`}
+      ${shown ? html`<${Grid} shown=${shown} />` : !problem && html`<${Loading} />`}
+    </section>
+  `;
+}
+
+function Grid(/** @type {{shown: Shown}} */ { shown }) {
+  const { status } = useLive();
+  if (!isKnown(shown.calls_per_second)) return html`<${Empty}>Nothing is known of this time yet. The charts fill as the function is called.<//>`;
+  const silent = status?.provider.kind === "remote" ? "This provider does not tell what a function uses." : "Nothing ran in this time.";
+  return html`
+    <div class="charts">
+      <${Chart} title="Calls per second" times=${shown.times} say=${figure} lines=${[
+        { label: "calls", values: shown.calls_per_second, colour: "--accent", fill: true },
+        { label: "errors", values: shown.errors_per_second, colour: "--bad" },
+      ]} />
+      <${Chart} title="Time of a call" times=${shown.times} say=${seconds} lines=${[
+        { label: "p50", values: shown.p50, colour: "--accent" },
+        { label: "p95", values: shown.p95, colour: "--blue" },
+        { label: "p99", values: shown.p99, colour: "--violet" },
+      ]} />
+      <${Chart} title="Calls at once" times=${shown.times} say=${figure} lines=${[
+        { label: "in flight", values: shown.in_flight, colour: "--accent", fill: true },
+        { label: "waiting", values: shown.waiting, colour: "--wait" },
+        { label: "queued", values: shown.queued, colour: "--violet" },
+      ]} />
+      <${Chart} title="Replicas" times=${shown.times} say=${count} whole lines=${[
+        { label: "asked for", values: shown.replicas, colour: "--blue", stepped: true },
+        { label: "available", values: shown.available, colour: "--accent", stepped: true, fill: true },
+        { label: "cold starts", values: shown.cold_starts, colour: "--wait", stepped: true },
+      ]} />
+      <${Used} title="Processor" times=${shown.times} values=${shown.cpu} say=${processors} silent=${silent} />
+      <${Used} title="Memory" times=${shown.times} values=${shown.memory} say=${bytes} silent=${silent} />
+    </div>
+  `;
+}
+
+/** What a provider may not tell of. */
+function Used(/** @type {{title: string, times: number[], values: (number | null)[], say: (value: number | null) => string, silent: string}} */ { title, times, values, say, silent }) {
+  if (!isKnown(values)) return html`<figure class="chart"><figcaption><span>${title}</span></figcaption><p class="plot empty">${silent}</p></figure>`;
+  return html`<${Chart} title=${title} times=${times} say=${say} lines=${[{ label: title, values, colour: "--blue", fill: true }]} />`;
+}
