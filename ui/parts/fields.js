@@ -25,29 +25,43 @@ export function Field({ label, hint, problem, field }) {
 /** @typedef {[string, string][]} Pairs names with values, in the order of the form */
 
 /**
- * Rows of a name and a value, with an empty one to go on.
- * @param {{legend: string, pairs: Pairs, change: (pairs: Pairs) => void, name?: string, value?: string, hint?: any}} props
+ * Rows of a name and a value, with an empty one to go on. Of names that are `known` it says what they mean,
+ * and offers them; `check` says what is wrong with a value.
+ * @param {{legend: string, pairs: Pairs, change: (pairs: Pairs) => void, name?: string, value?: string, hint?: any, known?: Record<string, string>, check?: (name: string, value: string) => string}} props
  */
-export function PairsField({ legend, pairs, change, name = "Name", value = "Value", hint }) {
+export function PairsField({ legend, pairs, change, name = "Name", value = "Value", hint, known = {}, check = () => "" }) {
+  const id = useId();
+  const names = Object.keys(known);
   const set = (/** @type {number} */ index, /** @type {0 | 1} */ part, /** @type {string} */ text) =>
     change(pairs.map((pair, at) => (at === index ? /** @type {[string, string]} */ (part === 0 ? [text, pair[1]] : [pair[0], text]) : pair)));
   return html`
     <fieldset class="pairs">
       <legend>${legend}</legend>
       ${hint && html`<p class="hint">${hint}</p>`}
+      ${names.length > 0 && html`<datalist id=${id}>${names.map((known) => html`<option value=${known}></option>`)}</datalist>`}
       ${pairs.map((pair, index) => html`
         <div class="pair" key=${index}>
           <input aria-label="${legend}: ${name} ${index + 1}" placeholder=${name} value=${pair[0]} spellcheck=${false} autocomplete="off"
-            onInput=${(/** @type {any} */ event) => set(index, 0, event.target.value)} />
-          <input aria-label="${legend}: ${value} ${index + 1}" placeholder=${value} value=${pair[1]} spellcheck=${false} autocomplete="off"
-            onInput=${(/** @type {any} */ event) => set(index, 1, event.target.value)} />
+            list=${names.length > 0 ? id : undefined} onInput=${(/** @type {any} */ event) => set(index, 0, event.target.value)} />
+          <${Value} label="${legend}: ${value} ${index + 1}" placeholder=${value} text=${pair[1]} change=${(/** @type {string} */ text) => set(index, 1, text)} />
           <button type="button" class="quiet" aria-label="Remove ${pair[0] || `row ${index + 1}`}"
             onClick=${() => change(pairs.filter((_, at) => at !== index))}>✕</button>
+          <${About} says=${known[pair[0].trim()]} problem=${check(pair[0].trim(), pair[1])} />
         </div>`)}
       <button type="button" class="small" onClick=${() => change([...pairs, ["", ""]])}>Add</button>
     </fieldset>
   `;
 }
+
+/** A field of one line would lose the breaks of a value that has several. */
+function Value(/** @type {{label: string, placeholder: string, text: string, change: (text: string) => void}} */ { label, placeholder, text, change }) {
+  const onInput = (/** @type {any} */ event) => change(event.target.value);
+  if (text.includes("\n")) return html`<textarea aria-label=${label} rows=${Math.min(8, text.split("\n").length)} value=${text} spellcheck=${false} onInput=${onInput}></textarea>`;
+  return html`<input aria-label=${label} placeholder=${placeholder} value=${text} spellcheck=${false} autocomplete="off" onInput=${onInput} />`;
+}
+
+const About = (/** @type {{says: string | undefined, problem: string}} */ { says, problem }) =>
+  (says || problem) && html`<p class=${problem ? "hint bad" : "hint"}>${[problem, says].filter(Boolean).join(" ")}</p>`;
 
 /** Those with a name, as an object. */
 export const fromPairs = (/** @type {Pairs} */ pairs) => Object.fromEntries(pairs.filter(([name]) => name.trim() !== "").map(([name, value]) => [name.trim(), value]));
