@@ -109,6 +109,7 @@
  * @typedef {{functions: {deployment: Deployment, warnings: string[]}[], warnings: string[]}} Stack
  * @typedef {{kind: string, says: string, route: {number: number, host: string | null, path: string} | null, function: string | null, exists: boolean, path: string | null, location: string | null}} Match
  * @typedef {{name: string, namespace?: string}} SecretName
+ * @typedef {SecretName & {value?: string, rawValue?: string}} Secret `rawValue`: bytes in base64
  * @typedef {{name: string, namespace: string, instance: string, timestamp: string, text: string}} LogLine
  * @typedef {{generation: number, hash: string, file: string | null, loaded_at: string, last_error: string | null, pending_restart: string[], warnings: string[], config: any}} ConfigShown
  */
@@ -209,9 +210,9 @@ export const replay = (/** @type {string} */ id) => json("POST", `../system/asyn
 /** @returns {Promise<SecretName[]>} */
 export const secrets = (namespace = "") => json("GET", `../system/secrets${query({ namespace })}`);
 
-export const createSecret = (/** @type {{name: string, namespace: string, value: string}} */ secret) => send("POST", "../system/secrets", secret);
+export const createSecret = (/** @type {Secret} */ secret) => send("POST", "../system/secrets", secret);
 
-export const updateSecret = (/** @type {{name: string, namespace: string, value: string}} */ secret) => send("PUT", "../system/secrets", secret);
+export const updateSecret = (/** @type {Secret} */ secret) => send("PUT", "../system/secrets", secret);
 
 export const deleteSecret = (/** @type {SecretName} */ secret) => send("DELETE", "../system/secrets", secret);
 
