@@ -1,3 +1,140 @@
-import { html } from "../../html.js";
+// What a function was deployed with, and the form that changes it: what differs is shown before it is
+// deployed again, and how that comes along after.
 
-export const Tab = (/** @type {{id: string, row: import("../../live.js").Row}} */ { id }) => html`<p>${id}</p>`;
+import * as api from "../../api.js";
+import { html, useState } from "../../html.js";
+import { useAction } from "../../parts/action.js";
+import { Dialog } from "../../parts/dialog.js";
+import { Difference, difference } from "../../parts/diff.js";
+import { Loading, Problem, useLoad } from "../../parts/load.js";
+import { say } from "../../parts/toast.js";
+import { deploymentOf, toDeployment, toDraft, toLines } from "../deploy/draft.js";
+import { Fields, useDraft } from "../deploy/form.js";
+import { Progress, useKind } from "../deploy/progress.js";
+import { changeable } from "../functions.js";
+
+/**
+ * @typedef {import("../../live.js").Row} Row
+ * @typedef {import("../../api.js").FunctionStatus} FunctionStatus
+ * @typedef {import("../../api.js").Deployment} Deployment
+ */
+
+export function Tab(/** @type {{id: string, row: Row}} */ { id, row }) {
+  const { value: status, problem, again } = useLoad(() => api.functionStatus(id), [id]);
+  const [editing, setEditing] = useState(false);
+  const [updated, setUpdated] = useState(/** @type {{deployment: Deployment, at: number} | null} */ (null));
+  if (!status) return problem ? html`<${Problem} text=${problem} again=${again} />` : html`<${Loading} />`;
+  if (editing) {
+    const done = (/** @type {Deployment} */ deployment) => {
+      setEditing(false);
+      setUpdated({ deployment, at: Date.now() });
+      again();
+    };
+    return html`<${Edit} status=${status} done=${done} cancel=${() => setEditing(false)} />`;
+  }
+  return html`
+    <div class="stack">
+      ${updated && html`<section class="sheet" key=${updated.at}><h2>Update</h2><${Progress} deployment=${updated.deployment} updated /></section>`}
+      <${Shown} row=${row} status=${status} edit=${() => setEditing(true)} />
+    </div>
+  `;
+}
+
+function Shown(/** @type {{row: Row, status: FunctionStatus, edit: () => void}} */ { row, status, edit }) {
+  const why = reasonNot(row, status, useKind());
+  const { limits = {}, requests = {} } = status;
+  const facts = /** @type {[string, any][]} */ ([
+    ["Image", code(status.image)],
+    ["Command", code(status.envProcess)],
+    ["Memory", amounts(limits.memory, requests.memory)],
+    ["Processors", amounts(limits.cpu, requests.cpu)],
+    ["Constraints", list(status.constraints)],
+    ["Secrets", list(status.secrets)],
+    ["Root file system", status.readOnlyRootFilesystem ? "read-only" : ""],
+  ]);
+  return html`
+    <section class="sheet">
+      <div class="title">
+        <h2>Deployed with</h2>
+        <div class="actions end">
+          ${why && html`<span class="hint">${why}</span>`}
+          <button type="button" disabled=${why !== ""} title=${why} onClick=${edit}>Edit</button>
+        </div>
+      </div>
+      <dl class="facts">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value || html`<span class="faint">none</span>`}</dd>`)}</dl>
+    </section>
+    <${Named} title="Environment" map=${status.envVars} />
+    <div class="columns">
+      <${Named} title="Labels" map=${status.labels} />
+      <${Named} title="Annotations" map=${status.annotations} />
+    </div>
+  `;
+}
+
+/** Why it cannot be changed here; empty where it can. */
+function reasonNot(/** @type {Row} */ row, /** @type {FunctionStatus} */ status, /** @type {string} */ kind) {
+  if (row.replicas === null || (kind === "process" && !status.image)) return "It is declared in the configuration file: change it there.";
+  return changeable(row) ? "" : "The provider cannot be reached.";
+}
+
+const code = (/** @type {string | undefined} */ text) => text && html`<code>${text}</code>`;
+
+const list = (/** @type {string[] | undefined} */ items) => (items ?? []).length > 0 && html`<code>${(items ?? []).join(", ")}</code>`;
+
+const amounts = (/** @type {string | undefined} */ most, /** @type {string | undefined} */ least) => [most && `${most} at most`, least && `${least} needed`].filter(Boolean).join(", ");
+
+function Named(/** @type {{title: string, map: Record<string, string> | null | undefined}} */ { title, map }) {
+  const entries = Object.entries(map ?? {});
+  return html`
+    <section class="sheet">
+      <h2>${title}</h2>
+      ${entries.length === 0
+        ? html`<p class="faint">none</p>`
+        : html`<table class="map"><tbody>${entries.map(([name, value]) => html`<tr><th scope="row"><code>${name}</code></th><td><code>${value}</code></td></tr>`)}</tbody></table>`}
+    </section>
+  `;
+}
+
+/** The form, and what differs before it is sent. */
+function Edit(/** @type {{status: FunctionStatus, done: (deployment: Deployment) => void, cancel: () => void}} */ { status, done, cancel }) {
+  const before = deploymentOf(status);
+  const { draft, set, check, wrong } = useDraft(toDraft(before));
+  const [asked, setAsked] = useState(/** @type {Deployment | null} */ (null));
+  const submit = (/** @type {Event} */ event) => {
+    event.preventDefault();
+    if (!check()) return;
+    const after = toDeployment(draft);
+    if (toLines(after).join("\n") === toLines(before).join("\n")) say("Nothing was changed");
+    else setAsked(after);
+  };
+  return html`
+    <form class="sheet form" noValidate onSubmit=${submit}>
+      <h2>Change ${status.name}</h2>
+      <${Fields} draft=${draft} set=${set} wrong=${wrong} />
+      <div class="actions end">
+        <button type="button" onClick=${cancel}>Cancel</button>
+        <button class="primary">Show what differs…</button>
+      </div>
+    </form>
+    ${asked && html`<${Confirm} before=${before} after=${asked} done=${done} close=${() => setAsked(null)} />`}
+  `;
+}
+
+function Confirm(/** @type {{before: Deployment, after: Deployment, done: (deployment: Deployment) => void, close: () => void}} */ { before, after, done, close }) {
+  const [problem, setProblem] = useState("");
+  const { run, busy } = useAction(async () => {
+    await api.update(after);
+    done(after);
+  }, { failed: setProblem });
+  return html`
+    <${Dialog} title="Deploy ${after.service} again?" close=${close} wide>
+      <p>The new revision starts beside the old one, which serves until the new one is ready.</p>
+      <${Difference} label="What differs" changes=${difference(toLines(before), toLines(after))} />
+      ${problem && html`<p class="problem" role="alert">${problem}</p>`}
+      <div class="actions end">
+        <button type="button" onClick=${close}>Cancel</button>
+        <button type="button" class="primary" disabled=${busy} aria-busy=${busy} onClick=${() => run()}>${busy ? "Deploying…" : "Deploy again"}</button>
+      </div>
+    <//>
+  `;
+}
