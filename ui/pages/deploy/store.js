@@ -36,7 +36,7 @@ export function FromStore() {
 }
 
 const Source = (/** @type {{store: Store}} */ { store }) =>
-  html`<span title=${store.fetched_at ? moment(store.fetched_at) : undefined}>from ${store.source}${store.fetched_at && `, fetched ${ago(store.fetched_at)}`}</span>`;
+  html`<span title=${store.fetched_at ? moment(store.fetched_at) : undefined}>${store.source === "built in" ? "built in" : `from ${store.source}`}${store.fetched_at && `, fetched ${ago(store.fetched_at)}`}</span>`;
 
 function fits(/** @type {StoreEntry} */ { name, title, description, author }, /** @type {string} */ search) {
   const text = [name, title, description, author ?? ""].join(" ").toLowerCase();
@@ -78,8 +78,8 @@ function Choices(/** @type {{entry: StoreEntry, usual: string}} */ { entry, usua
   return html`
     ${problem && html`<${Problem} text=${problem} />`}
     <div class="actions">
-      <button type="button" class="primary" aria-label="Deploy ${label}" disabled=${busy || !up} aria-busy=${busy} title=${up ? undefined : "The provider cannot be reached."} onClick=${() => run()}>${busy ? "Deploying…" : "Deploy"}</button>
-      <a class="button" href=${to(["deploy", "custom"], { from: entry.name })} aria-label="Change ${label} first">Change first…</a>
+      <button type="button" aria-label="Deploy ${label}" disabled=${busy || !up} aria-busy=${busy} title=${up ? undefined : "The provider cannot be reached."} onClick=${() => run()}>${busy ? "Deploying…" : "Deploy"}</button>
+      <a class="button quiet" href=${to(["deploy", "custom"], { from: entry.name })} aria-label="Change ${label} first">Change first…</a>
     </div>
   `;
 }

@@ -50,7 +50,7 @@ function Shown(/** @type {{row: Row, status: FunctionStatus, edit: () => void}} 
     ["Processors", amounts(limits.cpu, requests.cpu)],
     ["Constraints", list(status.constraints)],
     ["Secrets", list(status.secrets)],
-    ["Root file system", status.readOnlyRootFilesystem ? "read-only" : ""],
+    ["Root file system", status.readOnlyRootFilesystem ? "read-only" : "may be written to"],
   ]);
   return html`
     <section class="sheet">

@@ -2,7 +2,7 @@
 
 import * as api from "../../api.js";
 import { html } from "../../html.js";
-import { useLive } from "../../live.js";
+import { live } from "../../live.js";
 import { Chart } from "../../parts/chart.js";
 import { Copy } from "../../parts/fields.js";
 import { isKnown, minutesOf, Range, useHistory, useLast } from "../../parts/history.js";
@@ -28,7 +28,7 @@ export function Tab(/** @type {{id: string, row: Row}} */ { id, row }) {
         <${Facts} id=${id} row=${row} status=${status} />
         ${problem && html`<${Problem} text="The provider does not tell more: ${problem}" />`}
       </section>
-      <${Charts} id=${id} />
+      <${Charts} id=${id} row=${row} />
     </div>
   `;
 }
@@ -74,13 +74,13 @@ function LastError(/** @type {{id: string, error: Row["last_error"]}} */ { id, e
   const why = error.reason ? error.reason.replaceAll("_", " ") : "answered so by the function";
   return html`
     <b class="bad">${error.status}</b> ${why} · <span title=${moment(error.at)}>${ago(error.at)}</span>
-    ${error.call_id && html`<br />Call <code>${error.call_id}</code>: ${" "}
-      <a href=${to(["function", id, "logs"], { search: error.call_id })}>its log</a>, ${" "}
-      <a href=${to(["function", id, "async"], { search: error.call_id })}>among asynchronous calls</a>`}
+    ${error.call_id && html`<br />Call <code>${error.call_id}</code>
+      ${" · "}<a href=${to(["function", id, "logs"], { search: error.call_id })}>in the log</a>
+      ${" · "}<a href=${to(["function", id, "async"], { search: error.call_id })}>among asynchronous calls</a>`}
   `;
 }
 
-function Charts(/** @type {{id: string}} */ { id }) {
+function Charts(/** @type {{id: string, row: Row}} */ { id, row }) {
   const minutes = minutesOf(usePlace().query);
   const { value, problem, again } = useHistory(id);
   const shown = useLast(value, minutes);
@@ -88,15 +88,19 @@ function Charts(/** @type {{id: string}} */ { id }) {
     <section class="sheet">
       <div class="title"><h2>Lately</h2><div class="actions end"><${Range} minutes=${minutes} /></div></div>
       ${problem && html`<${Problem} text="Its history cannot be shown: ${problem}" again=${again} />`}
-      ${shown ? html`<${Grid} shown=${shown} />` : !problem && html`<${Loading} />`}
+      ${shown ? html`<${Grid} shown=${shown} silent=${silent(row)} />` : !problem && html`<${Loading} />`}
     </section>
   `;
 }
 
-function Grid(/** @type {{shown: Shown}} */ { shown }) {
-  const { status } = useLive();
-  if (!isKnown(shown.calls_per_second)) return html`<${Empty}>Nothing is known of this time yet. The charts fill as the function is called.<//>`;
-  const silent = status?.provider.kind === "remote" ? "This provider does not tell what a function uses." : "Nothing ran in this time.";
+/** Why nothing is told of processor and memory, if so. */
+function silent(/** @type {Row} */ row) {
+  if (row.replicas === null) return "It runs elsewhere: the gateway does not see what it uses.";
+  return live.status?.provider.kind === "remote" ? "This provider does not tell what a function uses." : "Nothing ran in this time.";
+}
+
+function Grid(/** @type {{shown: Shown, silent: string}} */ { shown, silent }) {
+  if (!isKnown(shown.calls_per_second)) return html`<${Empty}>Nothing is known of this time yet. The charts fill as time goes on.<//>`;
   return html`
     <div class="charts">
       <${Chart} title="Calls per second" times=${shown.times} say=${figure} lines=${[
@@ -113,19 +117,19 @@ function Grid(/** @type {{shown: Shown}} */ { shown }) {
         { label: "waiting", values: shown.waiting, colour: "--wait" },
         { label: "queued", values: shown.queued, colour: "--violet" },
       ]} />
-      <${Chart} title="Replicas" times=${shown.times} say=${count} whole lines=${[
+      <${Chart} title="Replicas" times=${shown.times} say=${count} grid="whole" lines=${[
         { label: "asked for", values: shown.replicas, colour: "--blue", stepped: true },
         { label: "available", values: shown.available, colour: "--accent", stepped: true, fill: true },
         { label: "cold starts", values: shown.cold_starts, colour: "--wait", stepped: true },
       ]} />
       <${Used} title="Processor" times=${shown.times} values=${shown.cpu} say=${processors} silent=${silent} />
-      <${Used} title="Memory" times=${shown.times} values=${shown.memory} say=${bytes} silent=${silent} />
+      <${Used} title="Memory" times=${shown.times} values=${shown.memory} say=${bytes} grid="bytes" silent=${silent} />
     </div>
   `;
 }
 
 /** What a provider may not tell of. */
-function Used(/** @type {{title: string, times: number[], values: (number | null)[], say: (value: number | null) => string, silent: string}} */ { title, times, values, say, silent }) {
+function Used(/** @type {{title: string, times: number[], values: (number | null)[], say: (value: number | null) => string, grid?: string, silent: string}} */ { title, times, values, say, grid, silent }) {
   if (!isKnown(values)) return html`<figure class="chart"><figcaption><span>${title}</span></figcaption><p class="plot empty">${silent}</p></figure>`;
-  return html`<${Chart} title=${title} times=${times} say=${say} lines=${[{ label: title, values, colour: "--blue", fill: true }]} />`;
+  return html`<${Chart} title=${title} times=${times} say=${say} grid=${grid} lines=${[{ label: title, values, colour: "--blue", fill: true }]} />`;
 }

@@ -24,6 +24,8 @@ const LOOK_MS = 2000;
 /** Replicas that one machine runs of a function at most. */
 const MOST = 1000;
 
+const KINDS = /** @type {Record<string, string>} */ ({ classic: "classic", rps: "calls per second (rps)", capacity: "calls at once (capacity)", queue: "calls in line (queue)" });
+
 /** Why something was decided, in plain words. */
 const REASONS = /** @type {Record<string, (numbers: Numbers, up: boolean) => string>} */ ({
   woken: () => "It was called while it had no replica",
@@ -127,7 +129,7 @@ function warningOf(/** @type {number} */ wanted, /** @type {Rule} */ rule) {
 
 function RuleFacts(/** @type {{rule: Rule}} */ { rule }) {
   const facts = /** @type {[string, any][]} */ ([
-    ["Kind", rule.type],
+    ["Scaled by", KINDS[rule.type] ?? rule.type],
     ["Bounds", `${count(rule.min)} to ${plural(rule.max, "replica")}`],
     ["Target", rule.target === null ? null : `${figure(rule.target)} for each replica, of which ${figure((rule.target_proportion ?? 1) * 100)} % is aimed at`],
     ["Fewer after", rule.down_window],
@@ -178,7 +180,7 @@ function Pair(/** @type {{shown: Shown, rule: Rule}} */ { shown, rule }) {
   const takes = shown.available.map((replicas) => (replicas === null || each === null ? null : replicas * each));
   return html`
     <div class="charts">
-      <${Chart} title="Replicas" times=${shown.times} say=${count} whole lines=${[
+      <${Chart} title="Replicas" times=${shown.times} say=${count} grid="whole" lines=${[
         { label: "asked for", values: shown.replicas, colour: "--blue", stepped: true },
         { label: "available", values: shown.available, colour: "--accent", stepped: true, fill: true },
       ]} />
