@@ -77,6 +77,7 @@ function NewForm(/** @type {{first: Draft, from: string, done: (deployment: Depl
 }
 
 function Deployed(/** @type {{deployment: Deployment, anew: () => void}} */ { deployment, anew }) {
+  useLive();
   const row = rowOf(deployment);
   return html`
     <section class="sheet stack">
@@ -84,6 +85,7 @@ function Deployed(/** @type {{deployment: Deployment, anew: () => void}} */ { de
       <${Progress} deployment=${deployment} />
       <div class="actions">
         ${row && html`<a class="button primary" href=${to(["function", row.id])}>Open ${deployment.service}</a>`}
+        ${row && html`<a class="button" href=${to(["function", row.id, "configuration"])}>Change it</a>`}
         <button type="button" onClick=${anew}>Deploy another</button>
       </div>
     </section>

@@ -23,7 +23,7 @@ import { fromPairs, toPairs } from "../../parts/fields.js";
  * @property {boolean} readOnly
  * @property {Record<string, any>} rest what the form does not know, and keeps
  *
- * @typedef {Partial<Record<"name" | "image" | "environment" | "labels" | "limits.memory" | "limits.cpu" | "requests.memory" | "requests.cpu", string>>} Mistakes
+ * @typedef {Partial<Record<"name" | "image" | "command" | "environment" | "labels" | "limits.memory" | "limits.cpu" | "requests.memory" | "requests.cpu", string>>} Mistakes
  */
 
 const LONGEST_NAME = 63;
@@ -105,7 +105,7 @@ const plain = (/** @type {any} */ value) => (typeof value === "string" && value 
 export function mistakes(/** @type {Draft} */ draft, /** @type {{kind: string, whole: boolean}} */ { kind, whole }) {
   const found = {
     name: wrongName(draft.name.trim(), whole),
-    image: whole && draft.image.trim() === "" ? missingImage(draft, kind) : "",
+    ...(whole && draft.image.trim() === "" ? withoutImage(draft, kind) : {}),
     environment: wrongPairs(draft.environment, (name) => (name.includes("=") ? `${name} cannot be the name of a variable.` : "")),
     labels: wrongPairs(draft.labels, () => ""),
     "limits.memory": wrongMemory(draft.limits.memory),
@@ -122,9 +122,10 @@ function wrongName(/** @type {string} */ name, /** @type {boolean} */ whole) {
   return name.length > LONGEST_NAME ? `A name has ${LONGEST_NAME} characters at most.` : "";
 }
 
-function missingImage(/** @type {Draft} */ draft, /** @type {string} */ kind) {
-  if (kind !== "process") return "This provider runs images, so one is needed.";
-  return draft.command.trim() === "" ? "A command is needed, or an image that the configuration maps to one." : "";
+/** What each kind of provider needs. */
+function withoutImage(/** @type {Draft} */ draft, /** @type {string} */ kind) {
+  if (kind !== "process") return { image: "This provider runs images, so one is needed." };
+  return { command: draft.command.trim() === "" ? "A command is needed, or an image that the configuration maps to one." : "" };
 }
 
 function wrongPairs(/** @type {Pairs} */ pairs, /** @type {(name: string) => string} */ wrong) {

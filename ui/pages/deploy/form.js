@@ -76,7 +76,7 @@ function Identity(/** @type {Part} */ { draft, set, wrong }) {
 /** What is run: each kind of provider asks for another one of the two. */
 function Program(/** @type {Part & {kind: string}} */ { draft, set, wrong, kind }) {
   const command = html`
-    <${Field} label=${kind === "process" ? "Command" : "Command (optional)"}
+    <${Field} label=${kind === "process" ? "Command" : "Command (optional)"} problem=${wrong.command}
       hint=${kind === "process" ? "A program of this machine with its arguments, split at spaces. It may be left out where the configuration maps the image to one." : "Left empty, the image's own is run."}
       field=${(/** @type {string} */ id) => html`
         <input id=${id} class="mono" value=${draft.command} placeholder=${kind === "process" ? "python3 handler.py" : ""} autocomplete="off" autocapitalize="off" spellcheck=${false}
@@ -115,7 +115,6 @@ function Secrets(/** @type {Part} */ { draft, set }) {
 /** Folded, unless something of it is set. */
 function Advanced(/** @type {Part & {kind: string}} */ { draft, set, wrong, kind }) {
   const [open] = useState(() => isAdvanced(draft));
-  const kept = kind === "process" ? "Kept and shown; without effect on a single machine." : "";
   return html`
     <details class="folded" open=${open || Object.keys(wrong).some((name) => /labels|limits|requests/.test(name))}>
       <summary>Advanced</summary>
@@ -127,22 +126,20 @@ function Advanced(/** @type {Part & {kind: string}} */ { draft, set, wrong, kind
         <div class="fields">
           <${Amount} label="Memory at most" placeholder="64Mi" problem=${wrong["limits.memory"]} value=${draft.limits.memory} set=${(/** @type {string} */ memory) => set({ limits: { ...draft.limits, memory } })} />
           <${Amount} label="Processors at most" placeholder="500m" problem=${wrong["limits.cpu"]} value=${draft.limits.cpu} set=${(/** @type {string} */ cpu) => set({ limits: { ...draft.limits, cpu } })} />
-          <${Amount} label="Memory needed" placeholder="32Mi" hint=${kept} problem=${wrong["requests.memory"]} value=${draft.requests.memory} set=${(/** @type {string} */ memory) => set({ requests: { ...draft.requests, memory } })} />
-          <${Amount} label="Processors needed" placeholder="100m" hint=${kept} problem=${wrong["requests.cpu"]} value=${draft.requests.cpu} set=${(/** @type {string} */ cpu) => set({ requests: { ...draft.requests, cpu } })} />
+          <${Amount} label="Memory needed" placeholder="32Mi" problem=${wrong["requests.memory"]} value=${draft.requests.memory} set=${(/** @type {string} */ memory) => set({ requests: { ...draft.requests, memory } })} />
+          <${Amount} label="Processors needed" placeholder="100m" problem=${wrong["requests.cpu"]} value=${draft.requests.cpu} set=${(/** @type {string} */ cpu) => set({ requests: { ...draft.requests, cpu } })} />
         </div>
-        <${Field} label="Constraints, one in each line" hint=${kept} field=${(/** @type {string} */ id) => html`
+        <${Field} label="Constraints, one in each line" field=${(/** @type {string} */ id) => html`
           <textarea id=${id} rows="2" value=${draft.constraints} spellcheck=${false} onInput=${(/** @type {any} */ event) => set({ constraints: event.target.value })}></textarea>`} />
-        <div class="field">
-          <label class="tick"><input type="checkbox" checked=${draft.readOnly} onChange=${(/** @type {any} */ event) => set({ readOnly: event.target.checked })} /> Read-only root file system</label>
-          ${kept && html`<p class="hint">${kept}</p>`}
-        </div>
+        <label class="tick"><input type="checkbox" checked=${draft.readOnly} onChange=${(/** @type {any} */ event) => set({ readOnly: event.target.checked })} /> Read-only root file system</label>
+        ${kind === "process" && html`<p class="hint">What is needed, constraints and the read-only root are kept and shown; on a single machine they have no effect.</p>`}
       </div>
     </details>
   `;
 }
 
-const Amount = (/** @type {{label: string, placeholder: string, hint?: string, problem: string | undefined, value: string | undefined, set: (text: string) => void}} */ { label, placeholder, hint, problem, value = "", set }) => html`
-  <${Field} label=${label} hint=${hint} problem=${problem} field=${(/** @type {string} */ id) => html`
+const Amount = (/** @type {{label: string, placeholder: string, problem: string | undefined, value: string | undefined, set: (text: string) => void}} */ { label, placeholder, problem, value = "", set }) => html`
+  <${Field} label=${label} problem=${problem} field=${(/** @type {string} */ id) => html`
     <input id=${id} value=${value} placeholder=${placeholder} autocomplete="off" spellcheck=${false} onInput=${(/** @type {any} */ event) => set(event.target.value)} />`} />
 `;
 

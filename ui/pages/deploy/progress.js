@@ -48,7 +48,7 @@ export function Progress({ deployment, updated = false }) {
   const row = rowOf(deployment);
   return html`
     <ol class="steps" role="status" aria-label="Progress of ${deployment.service}">
-      ${steps(row, updated, settled).map(({ kind, text }) => html`<li class=${kind}>${text}</li>`)}
+      ${steps(row, updated, settled).map(({ kind, text }) => html`<li class=${kind}><span>${text}</span></li>`)}
     </ol>
   `;
 }
@@ -59,8 +59,7 @@ function steps(/** @type {Row | undefined} */ row, /** @type {boolean} */ update
   const starts = updated ? "The new revision starts, and the old one serves until it is ready" : "Starting";
   if (stage === "failed") {
     const log = row && html`<a href=${to(["function", row.id, "logs"])}>See its log</a>`;
-    const goesOn = updated ? "The old revision serves on." : "It is tried again.";
-    return [{ kind: "done", text: "Accepted" }, { kind: "failed", text: html`<b>It does not start:</b> ${row?.problem}. ${goesOn} ${log}` }];
+    return [{ kind: "done", text: "Accepted" }, { kind: "failed", text: html`<b>It does not start:</b> ${row?.problem}. ${updated && "The old revision serves on. "}${log}` }];
   }
   return [
     { kind: "done", text: "Accepted" },

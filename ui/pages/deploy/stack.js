@@ -43,7 +43,7 @@ export function FromStack() {
       <section class="sheet stack">
         <div class="title">
           <h2>stack.yml</h2>
-          <${FileChoice} take=${setText} />
+          <${FileChoice} take=${setText} empty=${text === ""} />
         </div>
         <${Text} text=${text} change=${setText} problem=${read.problem} />
       </section>
@@ -77,7 +77,7 @@ function useStack(/** @type {string} */ text) {
   return read;
 }
 
-function FileChoice(/** @type {{take: (text: string) => void}} */ { take }) {
+function FileChoice(/** @type {{take: (text: string) => void, empty: boolean}} */ { take, empty }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const choose = async (/** @type {any} */ event) => {
     const [file] = event.target.files;
@@ -90,7 +90,7 @@ function FileChoice(/** @type {{take: (text: string) => void}} */ { take }) {
     <div class="actions end">
       <input ref=${field} type="file" accept=".yml,.yaml,text/yaml" aria-label="A stack.yml of this machine" class="unseen" tabindex="-1" onChange=${choose} />
       <button type="button" class="small" onClick=${() => field.current?.click()}>Choose a file…</button>
-      <button type="button" class="small quiet" onClick=${() => take(EXAMPLE)}>Example</button>
+      ${empty && html`<button type="button" class="small" onClick=${() => take(EXAMPLE)}>Show an example</button>`}
     </div>
   `;
 }
@@ -110,16 +110,12 @@ function Text(/** @type {{text: string, change: (text: string) => void, problem:
     field.current?.setSelectionRange(start, start + (lines[bad - 1] ?? "").length);
   };
   return html`
-    <div class="stack">
-      <div class="editor">
-        <div ref=${numbers} class="line-numbers" aria-hidden="true">${lines.map((_, index) => html`<span class=${index + 1 === bad ? "bad" : ""}>${index + 1}</span>`)}</div>
-        <textarea ref=${field} aria-label="Text of the stack.yml" aria-invalid=${problem !== ""} aria-describedby="stack-problem" rows="24" wrap="off" spellcheck=${false}
-          placeholder="Paste it here, or choose a file." value=${text} onScroll=${follow} onInput=${(/** @type {any} */ event) => change(event.target.value)}></textarea>
-      </div>
-      <div id="stack-problem">
-        ${problem && html`<p class="problem" role="alert"><span>${problem}</span>${bad > 0 && html`<button type="button" onClick=${lead}>Go to line ${bad}</button>`}</p>`}
-      </div>
+    <div class="editor">
+      <div ref=${numbers} class="line-numbers" aria-hidden="true">${lines.map((_, index) => html`<span class=${index + 1 === bad ? "bad" : ""}>${index + 1}</span>`)}</div>
+      <textarea ref=${field} aria-label="Text of the stack.yml" aria-invalid=${problem !== ""} aria-describedby=${problem ? "stack-problem" : undefined} rows="24" wrap="off" spellcheck=${false}
+        placeholder="Paste it here, or choose a file." value=${text} onScroll=${follow} onInput=${(/** @type {any} */ event) => change(event.target.value)}></textarea>
     </div>
+    ${problem && html`<p id="stack-problem" class="problem" role="alert"><span>${problem}</span>${bad > 0 && html`<button type="button" onClick=${lead}>Go to line ${bad}</button>`}</p>`}
   `;
 }
 
@@ -211,7 +207,10 @@ function State(/** @type {{outcome: Outcome | undefined, row: ReturnType<typeof 
   if (outcome === "deploying") return html`<span class="state running" role="status">deploying</span>`;
   if (typeof outcome === "object") return html`<div class="problem" role="alert"><span>${outcome.problem}</span>${retry && html`<button type="button" class="small" onClick=${retry}>Try again</button>`}</div>`;
   const stage = stageOf(row);
-  const link = row && html` <a href=${to(["function", row.id])}>Open</a>`;
-  if (stage === "failed") return html`<span class="state failed" role="status">does not start: ${row?.problem}</span>${link}`;
-  return html`<span class="state ${stage}" role="status">${stage}</span>${link}`;
+  return html`
+    <div class="actions">
+      <span class="state ${stage}" role="status">${stage === "failed" ? `does not start: ${row?.problem}` : stage}</span>
+      ${row && html`<a href=${to(["function", row.id])} aria-label="Open ${row.id}">Open</a>`}
+    </div>
+  `;
 }

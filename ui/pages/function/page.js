@@ -1,6 +1,6 @@
 // One function: its head, and the tab that is asked for. Tabs are loaded when they are first asked for.
 
-import { html, useEffect, useState } from "../../html.js";
+import { html, useEffect, useRef, useState } from "../../html.js";
 import { live, useLive } from "../../live.js";
 import { Copy } from "../../parts/fields.js";
 import { Empty, Loading, Problem } from "../../parts/load.js";
@@ -23,7 +23,10 @@ export function Page() {
   const [, id = "", tab = "overview"] = path;
   const { functions, known } = useLive();
   const row = functions.get(id);
+  const tabs = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => void (document.title = `${id} · gateway`), [id]);
+  // On a phone not all of them fit.
+  useEffect(() => tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" }), [tab, known]);
   if (!known) return html`<${Loading} />`;
   if (!row) return html`<${Empty}>There is no function ${id}. <a href="#/">To the functions</a><//>`;
   const { word, kind } = state(row);
@@ -36,7 +39,7 @@ export function Page() {
         <button type="button" class="danger" disabled=${!changeable(row)} onClick=${() => askDelete(id, () => go(to([])))}>Delete</button>
       </div>
     </div>
-    <nav class="tabs" aria-label="Function">
+    <nav ref=${tabs} class="tabs" aria-label="Function">
       ${Object.entries(TABS).map(([key, { title }]) => html`<a href=${to(["function", id, key])} aria-current=${key === tab ? "page" : undefined}>${title}</a>`)}
     </nav>
     <${Body} key=${id} id=${id} tab=${tab} />

@@ -47,14 +47,16 @@ export function Tab(/** @type {{id: string, row: Row}} */ { id, row }) {
     <div class="stack">
       ${problem && html`<${Problem} text="What is shown is not of now: ${problem}" />`}
       <div class="columns">
-        <section class="sheet stack">
-          <h2>Replicas</h2>
-          <${Way} row=${row} />
-          <${ScaleNow} id=${id} row=${row} rule=${value.rule} again=${again} />
-        </section>
+        <div class="stack">
+          <section class="sheet stack">
+            <h2>Replicas</h2>
+            <${Way} row=${row} />
+            <${ScaleNow} id=${id} row=${row} rule=${value.rule} again=${again} />
+          </section>
+          <section class="sheet"><h2>Now</h2><${Now} numbers=${value.now} rule=${value.rule} /></section>
+        </div>
         <section class="sheet"><h2>Rule</h2><${RuleFacts} rule=${value.rule} /></section>
       </div>
-      <section class="sheet"><h2>Now</h2><${Now} numbers=${value.now} rule=${value.rule} /></section>
       <${Charts} id=${id} rule=${value.rule} />
       <section class="sheet"><h2>Decisions</h2><${Decisions} decisions=${value.decisions} /></section>
     </div>
