@@ -31,6 +31,14 @@ const POLL_MS = 3500;
 /** A stream that was refused is asked for again after so long. */
 const STREAM_AGAIN_MS = 30_000;
 
+/** @type {Status} what only the event stream tells */
+const UNKNOWN = {
+  config: { generation: 0, last_error: null, pending_restart: [], warnings: [] },
+  provider: { kind: "", up: true },
+  queue: { problem: null, queued: 0, retrying: 0, running: 0 },
+  draining: false,
+};
+
 export const live = {
   /** @type {Map<string, Row>} */
   functions: new Map(),
@@ -131,13 +139,31 @@ async function poll() {
     const last = new Map(rates?.functions.map(({ id, calls_per_second }) => [id, calls_per_second.at(-1) ?? 0]));
     take({ full: true, functions: functions.map((status) => row(status, last)), removed: [] });
     live.mode = "polling";
+    notice(true);
     tell();
   } catch (error) {
-    live.mode = "lost";
-    live.problem = /** @type {Error} */ (error).message;
-    for (const listener of listeners) listener();
+    fail(/** @type {Error} */ (error));
   }
   schedule();
+}
+
+/** The gateway may be well while the provider behind it is not. */
+function fail(/** @type {Error} */ error) {
+  if (error instanceof api.Refused && error.reason.startsWith("provider_")) {
+    live.mode = "polling";
+    notice(false);
+    tell();
+    return;
+  }
+  live.mode = "lost";
+  live.problem = error.message;
+  for (const listener of listeners) listener();
+}
+
+/** What asking for the list says about the provider. */
+function notice(/** @type {boolean} */ up) {
+  const before = live.status ?? UNKNOWN;
+  live.status = { ...before, provider: { ...before.provider, up } };
 }
 
 /** @returns {Row} what a list tells of a function; the rest is as it was last heard */

@@ -15,9 +15,10 @@ import { bytes, count, plural } from "../words.js";
  * @property {string} namespace whose secrets these are; empty where the provider knows no namespaces
  * @property {string[]} namespaces the first is the default one
  * @property {string[]} names
+ * @property {string} kind of the provider
  * @property {Map<string, string[]>} users ids of functions by the name of the secret
  *
- * @typedef {{name: string, what: "replaced" | "deleted", users: string[]}} Change
+ * @typedef {{name: string, what: "replaced" | "deleted", users: string[], kind: string}} Change
  */
 
 const EVERY_MS = 15_000;
@@ -51,12 +52,12 @@ export function Page() {
       <button type="button" class="primary" disabled=${!up || !value || "refused" in value} title=${blocked} onClick=${() => setEditing("")}>New secret</button>
     </div>
     ${problem && html`<${Problem} text="The secrets could not be listed: ${problem}" again=${again} />`}
-    ${change && html`<${After} ...${change} kind=${status?.provider.kind} close=${() => setChange(null)} />`}
+    ${change && html`<${After} ...${change} close=${() => setChange(null)} />`}
     ${!value && !problem && html`<${Loading} />`}
     ${value && "refused" in value && html`<${Empty}><p>The provider keeps no secrets. It said: ${value.refused}</p><//>`}
     ${value && !("refused" in value) && html`
       <${List} ...${value} blocked=${blocked} replace=${setEditing} changed=${changed} />
-      <p class="hint">${hint(status?.provider.kind)}</p>
+      <p class="hint">${hint(value.kind)}</p>
       ${editing !== null && html`<${Editor} ...${value} name=${editing} changed=${changed} close=${() => setEditing(null)} />`}`}
   `;
 }
@@ -72,7 +73,7 @@ function Namespaces(/** @type {Known} */ { namespace, namespaces }) {
 }
 
 /** @param {Known & {blocked: string | undefined, replace: (name: string) => void, changed: (change: Change) => void}} props */
-function List({ namespace, names, users, blocked, replace, changed }) {
+function List({ namespace, names, users, kind, blocked, replace, changed }) {
   if (names.length === 0) {
     return html`<${Empty}><p>No secret${namespace && ` in ${namespace}`} yet.</p><p>Functions read secrets as files: passwords, keys, certificates.</p><//>`;
   }
@@ -83,7 +84,7 @@ function List({ namespace, names, users, blocked, replace, changed }) {
       <td class="end">
         <button type="button" class="quiet" aria-label="Replace the value of ${name}" disabled=${blocked} title=${blocked} onClick=${() => replace(name)}>Replace</button>
         <button type="button" class="quiet" aria-label="Delete ${name}" disabled=${blocked} title=${blocked}
-          onClick=${() => askDelete({ name, namespace }, users.get(name) ?? [], changed)}>Delete</button>
+          onClick=${() => askDelete({ name, namespace }, { name, what: "deleted", users: users.get(name) ?? [], kind }, changed)}>Delete</button>
       </td>
     </tr>`;
   return html`
@@ -108,7 +109,7 @@ function inWords(/** @type {string[]} */ ids) {
 }
 
 /** What a change means for functions that run. */
-function After(/** @type {Change & {kind: string | undefined, close: () => void}} */ { name, what, users, kind, close }) {
+function After(/** @type {Change & {close: () => void}} */ { name, what, users, kind, close }) {
   return html`
     <div class="note closed-by-hand" role="status">
       <p>${name} ${what === "replaced" ? "has a new value" : "is deleted"}, and is used by <${Links} ids=${users} />. ${consequence(what, kind)}</p>
@@ -117,31 +118,30 @@ function After(/** @type {Change & {kind: string | undefined, close: () => void}
   `;
 }
 
-function consequence(/** @type {Change["what"]} */ what, /** @type {string | undefined} */ kind) {
-  if (kind === "remote") return "Whether running replicas see that is up to the provider; they do after an update.";
+function consequence(/** @type {Change["what"]} */ what, /** @type {string} */ kind) {
+  if (kind === "remote") return "When running replicas notice is up to the provider; an update makes them.";
   if (what === "replaced") return "Replicas that run keep the old value until the function is updated or they start again.";
   return "Replicas that run keep the value they have; no new one can start without it.";
 }
 
-const hint = (/** @type {string | undefined} */ kind) => html`
+const hint = (/** @type {string} */ kind) => html`
   A function that names a secret finds its value in the file <code>${FOLDER}NAME</code>.${" "}
   ${kind === "remote"
     ? "When a running function sees a new value is up to the provider."
     : "A replica gets the value when it starts, and keeps it until it ends: after a change, update the functions that use the secret."}
 `;
 
-function askDelete(/** @type {{name: string, namespace: string}} */ secret, /** @type {string[]} */ users, /** @type {(change: Change) => void} */ changed) {
+function askDelete(/** @type {api.SecretName} */ secret, /** @type {Change} */ change, /** @type {(change: Change) => void} */ changed) {
+  const { users, kind } = change;
   ask({
     title: `Delete the secret ${secret.name}?`,
-    text: users.length > 0
-      ? `Used by ${inWords(users)}. Replicas that run keep the value they have; no new one can start without it.`
-      : "No function uses it. Its value cannot be brought back.",
+    text: users.length > 0 ? `Used by ${inWords(users)}. ${consequence("deleted", kind)}` : "No function uses it. Its value cannot be brought back.",
     yes: "Delete",
     doing: "Deleting…",
     danger: true,
     act: async () => {
       await api.deleteSecret(secret);
-      changed({ name: secret.name, what: "deleted", users });
+      changed(change);
       return `${secret.name} is deleted`;
     },
   });
@@ -151,7 +151,7 @@ function askDelete(/** @type {{name: string, namespace: string}} */ secret, /** 
  * Makes a secret, or gives one another value where `name` says which.
  * @param {Known & {name: string, changed: (change: Change | null) => void, close: () => void}} props
  */
-function Editor({ namespace, namespaces, names, users, name: given, changed, close }) {
+function Editor({ namespace, namespaces, names, users, kind, name: given, changed, close }) {
   const [name, setName] = useState(given);
   const [into, setInto] = useState(namespace);
   const [from, setFrom] = useState(/** @type {"text" | "file"} */ ("text"));
@@ -164,7 +164,7 @@ function Editor({ namespace, namespaces, names, users, name: given, changed, clo
   const { run, busy } = useAction(async () => {
     const value = from === "text" ? { value: text } : { rawValue: await base64(/** @type {File} */ (file)) };
     await (given ? api.updateSecret : api.createSecret)({ name, namespace: into, ...value });
-    changed(given ? { name, what: "replaced", users: users.get(name) ?? [] } : null);
+    changed(given ? { name, what: "replaced", users: users.get(name) ?? [], kind } : null);
     close();
     return given ? `${name} has a new value` : `${name} is created`;
   }, { failed: setRefused });
@@ -249,7 +249,8 @@ async function known(/** @type {string} */ wanted) {
     for (const name of uses.secrets) users.set(name, [...(users.get(name) ?? []), uses.id]);
   }
   for (const [name, ids] of users) users.set(name, [...new Set(ids)].sort());
-  return { namespace, namespaces, names: secrets.map(({ name }) => name).sort(), users };
+  const kind = config?.config.provider.kind ?? "";
+  return { namespace, namespaces, kind, names: secrets.map(({ name }) => name).sort(), users };
 }
 
 function notOffered(/** @type {unknown} */ error) {

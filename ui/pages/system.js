@@ -39,13 +39,13 @@ const KINDS = /** @type {Record<string, string>} */ ({
 });
 
 export function Page() {
-  const { status } = useLive();
-  const config = useLoad(api.config, [], { every: status ? 0 : EVERY_MS });
+  const { mode, status } = useLive();
+  const config = useLoad(api.config, [], { every: mode === "live" ? 0 : EVERY_MS });
   const info = useLoad(api.info, [], { every: EVERY_MS });
   const shown = config.value;
   // Another configuration is in force, or was refused: by a file that was saved, or by somebody else.
   const { generation, last_error } = status?.config ?? {};
-  useEffect(() => void (shown && (generation !== shown.generation || last_error !== shown.last_error) && config.again()), [generation, last_error]);
+  useEffect(() => void (shown && mode === "live" && (generation !== shown.generation || last_error !== shown.last_error) && config.again()), [generation, last_error]);
   useEffect(() => void (document.title = "System · gateway"), []);
   return html`
     <div class="title"><h1>System</h1></div>
@@ -66,7 +66,7 @@ export function Page() {
 /** Terms and what is known of them; what is not known is left out. */
 const Facts = (/** @type {{facts: [string, any][]}} */ { facts }) => html`
   <dl class="facts">
-    ${facts.filter(([, value]) => value != null && value !== "").map(([term, value]) => html`<dt>${term}</dt><dd>${value}</dd>`)}
+    ${facts.filter(([, value]) => value != null && value !== false && value !== "").map(([term, value]) => html`<dt>${term}</dt><dd>${value}</dd>`)}
   </dl>
 `;
 
@@ -74,6 +74,7 @@ function About(/** @type {{info: any, config: ConfigShown | null}} */ { info, co
   const { release, sha } = info?.version ?? {};
   const { server, admin } = config?.config ?? {};
   const known = sha && sha !== "unknown";
+  const later = (/** @type {string} */ key) => config?.pending_restart.includes(key) && " from the next start on";
   return html`
     <section class="sheet">
       <h2>Gateway</h2>
@@ -83,9 +84,9 @@ function About(/** @type {{info: any, config: ConfigShown | null}} */ { info, co
         ["Architecture", info?.arch],
         // Later ones say when they were read, the first one when the gateway was started.
         ["Started", config?.generation === 1 && since(config.loaded_at)],
-        ["Listens on", server && html`<code>${server.listen}</code>`],
-        ["API and portal", admin?.listen && html`<code>${admin.listen}</code>`],
-        ["Metrics", server && html`<${Metrics} listen=${server.metrics} />`],
+        ["Listens on", server && html`<code>${server.listen}</code>${later("server.listen")}`],
+        ["API and portal", admin?.listen && html`<code>${admin.listen}</code>${later("admin.listen")}`],
+        ["Metrics", server && html`<${Metrics} listen=${server.metrics} />${later("server.metrics")}`],
         ["API", html`<a href="docs.html">Read about it</a> · <a href="../system/openapi.json">OpenAPI document</a>`],
       ]} />
     </section>
@@ -155,28 +156,34 @@ const since = (/** @type {string} */ time) => html`<span title=${time}>${moment(
 // --- the configuration
 
 function Configuration(/** @type {{shown: ConfigShown, again: () => void}} */ { shown, again }) {
-  const [outcome, setOutcome] = useState(/** @type {{changes: string[]} | {refused: string} | null} */ (null));
+  const [outcome, setOutcome] = useState(/** @type {{generation: number, changes: string[]} | null} */ (null));
+  const [refusedAt, setRefusedAt] = useState("");
   const reload = async () => {
+    setOutcome(null);
     try {
       setOutcome(await api.reload());
     } catch (error) {
-      // Anything else than a mistake in the file, as that the gateway cannot be reached, is a toast.
-      if (!(error instanceof api.Refused)) throw error;
-      setOutcome({ refused: error.message });
+      // A mistake in the file is part of what is shown below. Anything else, as that the gateway cannot
+      // be reached, is not.
+      if (!(error instanceof api.Refused && error.reason === "bad_config")) throw error;
+      setRefusedAt(new Date().toISOString());
     } finally {
       again();
     }
   };
-  const refused = outcome && "refused" in outcome ? outcome.refused : shown.last_error;
   return html`
     <section class="sheet">
       <div class="title">
         <h2>Configuration</h2>
         <div class="actions end"><${ActionButton} act=${reload} doing="Reading…">Reload now<//></div>
       </div>
-      ${outcome && "changes" in outcome && !shown.last_error && html`<${Changes} changes=${outcome.changes} />`}
-      ${refused && html`<div class="refused" role="alert"><p><b>The file was not accepted.</b> The configuration below stays in force.</p><pre>${refused}</pre></div>`}
-      ${shown.pending_restart.length > 0 && html`<div class="note"><p>The next start brings new values of</p><${Lines} lines=${shown.pending_restart} /></div>`}
+      ${outcome?.generation === shown.generation && !shown.last_error && html`<${Changes} changes=${outcome.changes} />`}
+      ${shown.last_error && html`
+        <div class="refused" role="alert">
+          <p><b>The file was not accepted${refusedAt && ` at ${moment(refusedAt)}`}.</b> The configuration below stays in force.</p>
+          <pre>${shown.last_error}</pre>
+        </div>`}
+      ${shown.pending_restart.length > 0 && html`<div class="note"><p>What is shown below holds from the next start on for</p><${Lines} lines=${shown.pending_restart} /></div>`}
       ${shown.warnings.length > 0 && html`<div class="note"><p>Worth knowing:</p><${Lines} lines=${shown.warnings} /></div>`}
       <${Facts} facts=${[
         ["File", shown.file ? html`<code>${shown.file}</code>` : "none: the defaults, and the environment"],
