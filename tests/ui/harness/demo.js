@@ -1,7 +1,7 @@
 // A gateway with a bit of everything in it, for people who look at the portal and for its pictures.
 
 import { once } from "node:events";
-import process from "node:process";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { closedPort } from "./closed.js";
@@ -10,12 +10,14 @@ import { Gateway, HELLO } from "./gateway.js";
 import { Load } from "./load.js";
 import { eventually } from "./wait.js";
 
-const FUNCTION = fileURLToPath(new URL("function.js", import.meta.url));
+/** How a program of ours is started: by names that are the same on every machine, for the pictures. */
+const PROGRAM = { dir: fileURLToPath(new URL(".", import.meta.url)), mode: "http" };
+const COMMAND = "node function.js";
 
 /** @param {import("./function.js").Manner} manner */
 const program = ({ does, delay, fails }) => ({
-  process: [process.execPath, FUNCTION],
-  mode: "http",
+  ...PROGRAM,
+  process: COMMAND,
   environment: { DOES: does, DELAY: `${delay ?? 5}`, FAILS: `${fails ?? 0}` },
 });
 
@@ -77,12 +79,15 @@ async function catalog(delay) {
 async function config(addresses, many) {
   const items = Array.from({ length: many }, (_, number) => [item(number), { upstream: addresses[number % addresses.length] }]);
   return {
-    provider: { namespaces: ["openfaas-fn", "staging"] },
+    provider: {
+      namespaces: ["openfaas-fn", "staging"],
+      images: { "ghcr.io/example/search:*": { ...PROGRAM, command: COMMAND } },
+    },
     queue: { retry: { attempts: 2, min_wait: "1s", max_wait: "5s" }, callbacks: { deny_private_networks: false } },
     functions: {
       echo: { process: "cat", annotations: { about: "answers what it is told" } },
       env: { process: "env", environment: { greeting: "hello" }, cgi_headers: true },
-      hello: { process: HELLO, mode: "http", replicas: 2, labels: { "com.example.team": "web" } },
+      hello: { process: `./${path.basename(HELLO)}`, dir: path.dirname(HELLO), mode: "http", replicas: 2, labels: { "com.example.team": "web" } },
       checkout: {
         ...program({ does: "checkout", delay: 40, fails: 0.04 }),
         scale: { min: 2, max: 6, type: "rps", target: 10 },
@@ -125,8 +130,7 @@ async function deploy(gateway) {
     service: "search",
     namespace: "staging",
     image: "ghcr.io/example/search:2024-11",
-    envProcess: `${process.execPath} ${FUNCTION}`,
-    envVars: { mode: "http", DOES: "search", DELAY: "15" },
+    envVars: { DOES: "search", DELAY: "15" },
     labels: { "com.openfaas.scale.min": "1", "com.openfaas.scale.max": "4" },
     annotations: { about: "finds what nobody looked for" },
   });

@@ -61,7 +61,7 @@ export class Gateway {
     // It ends with us, however we end.
     this.#child = spawn("setpriv", ["--pdeathsig", "TERM", PROGRAM, "--config", file], {
       cwd: this.#folder,
-      env: { PATH: "/usr/local/bin:/usr/bin:/bin" },
+      env: { PATH: `${path.dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin` },
       stdio: ["ignore", "pipe", "pipe"],
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
