@@ -47,6 +47,17 @@ export function ago(/** @type {string | null | undefined} */ time, now = Date.no
   return `${Math.floor(s / 86_400)} d ago`;
 }
 
+/** How far ahead: `in 12 s`, `in 3 min`; `now` when it is due. */
+export function ahead(/** @type {string | null | undefined} */ time, now = Date.now()) {
+  if (!time) return DASH;
+  const s = Math.round((Date.parse(time) - now) / 1000);
+  if (s < 1) return "now";
+  if (s < 100) return `in ${s} s`;
+  if (s < 5400) return `in ${Math.round(s / 60)} min`;
+  if (s < 129_600) return `in ${Math.round(s / 3600)} h`;
+  return `in ${Math.round(s / 86_400)} d`;
+}
+
 /** Time of day, with the date where that is not today. */
 export function moment(/** @type {string | null | undefined} */ time) {
   if (!time) return DASH;
@@ -58,3 +69,6 @@ export function moment(/** @type {string | null | undefined} */ time) {
 
 /** `1 replica`, `2 replicas`. */
 export const plural = (/** @type {number} */ n, /** @type {string} */ word) => `${count(n)} ${word}${n === 1 ? "" : "s"}`;
+
+/** A word of a command line, quoted for a shell where that is needed. */
+export const quoted = (/** @type {string} */ text) => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`);

@@ -36,7 +36,7 @@ export function BodyView({ type, size, text, cut, whole, save, note }) {
         <h3>Body</h3>
         ${laidOut && html`<label class="tick"><input type="checkbox" checked=${wanted} onChange=${(/** @type {any} */ event) => setWanted(event.target.checked)} />Pretty-printed</label>`}
         <span class="rest"></span>
-        ${text !== null && whole && html`<${Copy} text=${() => shown ?? ""} label="Copy the body" />`}
+        ${text !== null && whole && !cut && html`<${Copy} text=${() => shown ?? ""} label="Copy the body" />`}
         <button type="button" class="small" disabled=${!save || !whole} title=${save ? undefined : "It is not kept"} aria-label="Save the body" onClick=${save}>Save</button>
       </div>
       ${shown === null

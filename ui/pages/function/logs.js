@@ -65,7 +65,7 @@ function Log(/** @type {{id: string}} */ { id }) {
         </div>
       </div>
       <${Standing} followed=${followed} again=${again} />
-      <div class="log-box">
+      <div class="log-box" hidden=${followed.state === "ended" && lines.length === 0}>
         <${Lines} label="Log of ${id}" items=${fitting} row=${row} text=${(/** @type {Line} */ line) => line.text} wrap=${how.wrap} columns=${before} moved=${setAtEnd} control=${control} />
         ${fitting.length === 0 && html`<${Nothing} any=${lines.length > 0} search=${search} followed=${followed} />`}
         ${!atEnd && html`<button type="button" class="newest primary small" onClick=${() => control.current?.toEnd()}>Jump to the newest ↓</button>`}
