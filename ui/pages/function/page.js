@@ -35,7 +35,7 @@ export function Page() {
       <h1 class="name ${kind}" title=${word}>${row.name}<span>${row.namespace && `.${row.namespace}`}</span></h1>
       <span class="state ${kind}">${word}</span>
       <div class="actions end">
-        <${Copy} text=${() => api.address(id)} label="Copy the address">Copy address<//>
+        <${Copy} text=${() => api.address(id)}>Copy address<//>
         <button type="button" class="danger" disabled=${!changeable(row)} onClick=${() => askDelete(id, () => go(to([])))}>Delete</button>
       </div>
     </div>
