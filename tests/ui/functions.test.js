@@ -57,7 +57,7 @@ portal("Functions behind a path prefix", () => withConfig({ functions: FUNCTIONS
   });
 });
 
-portal("The functions of a busy gateway", () => Demo.start(), (test) => {
+portal("The functions of a busy gateway", () => Demo.start({ minutes: 0.2 }), (test) => {
   test("the list follows what happens", async ({ page, visit }) => {
     await visit();
     const calls = page.getByRole("row", { name: "checkout" }).getByRole("cell").last();

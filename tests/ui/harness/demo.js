@@ -27,8 +27,15 @@ export class Demo {
   #servers;
   #load;
 
-  /** @param {{ many?: number, prefix?: string, load?: boolean }} options `many`: so many static functions more */
-  static async start({ many = 0, prefix, load = true } = {}) {
+  /**
+   * @param {object} options
+   * @param {number} [options.many] so many static functions more
+   * @param {string} [options.prefix] as of a gateway
+   * @param {boolean} [options.load] whether functions are called
+   * @param {number} [options.minutes] how long they have to have been called where pictures are taken
+   */
+  static async start({ many = 0, prefix, load = true, minutes = 0 } = {}) {
+    const full = process.env.SCREENSHOTS ? performance.now() + minutes * 60_000 : 0;
     const servers = await Promise.all([catalog(30), catalog(60)]);
     const addresses = servers.map(({ url }) => url);
     const gateway = await Gateway.start(await config(addresses, many), { prefix });
@@ -36,6 +43,7 @@ export class Demo {
     try {
       await deploy(gateway);
       if (load) demo.#load.start(calls(many));
+      await eventually("there is enough to be seen", () => performance.now() > full, Infinity);
       return demo;
     } catch (error) {
       await demo.stop();
