@@ -95,7 +95,7 @@ export class Front {
  * @param {http.ServerResponse} response
  */
 function show(file, headers, response) {
-  const { etag, "content-length": _, ...kept } = headers;
+  const { etag, "content-length": _, "content-encoding": packed, ...kept } = headers;
   const type = TYPES[path.extname(file)] ?? "text/plain";
   fs.readFile(file, (error, bytes) => {
     if (error) response.writeHead(404).end(`${error.message}\n`);
