@@ -42,13 +42,13 @@ export function Toasts() {
     return () => void (show = () => {});
   }, []);
   const item = (/** @type {Message} */ { key, text, bad }) => html`
-    <li key=${key} class=${bad ? "toast bad" : "toast"}>
+    <p key=${key} class=${bad ? "toast bad" : "toast"}>
       <span>${text}</span>
       <button class="quiet" aria-label="Close the message" onClick=${() => close(key)}>✕</button>
-    </li>
+    </p>
   `;
   return html`
-    <ul class="toasts" role="status" aria-live="polite">${shown.filter((m) => !m.bad).map(item)}</ul>
-    <ul class="toasts" role="alert">${shown.filter((m) => m.bad).map(item)}</ul>
+    <div class="toasts" role="status" aria-live="polite">${shown.filter((m) => !m.bad).map(item)}</div>
+    <div class="toasts" role="alert">${shown.filter((m) => m.bad).map(item)}</div>
   `;
 }
