@@ -47,9 +47,9 @@ export function Progress({ deployment, updated = false }) {
   }, []);
   const row = rowOf(deployment);
   return html`
-    <ol class="steps" role="status" aria-label="Progress of ${deployment.service}">
-      ${steps(row, updated, settled).map(({ kind, text }) => html`<li class=${kind}><span>${text}</span></li>`)}
-    </ol>
+    <div role="status" aria-label="Progress of ${deployment.service}">
+      <ol class="steps">${steps(row, updated, settled).map(({ kind, text }) => html`<li class=${kind}><span>${text}</span></li>`)}</ol>
+    </div>
   `;
 }
 
