@@ -59,7 +59,7 @@ function Log(/** @type {{id: string}} */ { id }) {
           <${Tick} label="Wrap" on=${how.wrap} set=${(/** @type {boolean} */ wrap) => set({ wrap })} />
         </div>
         <div class="actions">
-          <button type="button" class="small" aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "Go on" : "Pause"}</button>
+          <button type="button" class="small" aria-pressed=${paused} onClick=${() => setPaused(!paused)}>${paused ? "Resume" : "Pause"}</button>
           <button type="button" class="small" disabled=${lines.length === 0} onClick=${clear}>Clear</button>
           <button type="button" class="small" disabled=${fitting.length === 0} onClick=${() => save(asFile(fitting), `${id}.log`)}>Save</button>
         </div>
