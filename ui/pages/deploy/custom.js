@@ -1,7 +1,7 @@
 // A function of one's own, or one of the store that is changed before it is deployed.
 
 import * as api from "../../api.js";
-import { html, useState } from "../../html.js";
+import { html, useEffect, useState } from "../../html.js";
 import { useLive } from "../../live.js";
 import { useAction } from "../../parts/action.js";
 import { Loading, Problem, useLoad } from "../../parts/load.js";
@@ -15,6 +15,9 @@ import { Progress, rowOf, useKind, useNamespaces } from "./progress.js";
  * @typedef {import("./draft.js").Draft} Draft
  */
 
+/** What was typed stays for as long as the portal is open, until it is deployed. */
+let kept = emptyDraft();
+
 export function Custom() {
   const from = usePlace().query.get("from") ?? "";
   return html`<${Prefilled} key=${from} from=${from} />`;
@@ -22,7 +25,7 @@ export function Custom() {
 
 /** What of the store is taken as a beginning. */
 function Prefilled(/** @type {{from: string}} */ { from }) {
-  const { value, problem, again } = useLoad(async () => (from ? entry(await api.store(), from) : emptyDraft()), [from]);
+  const { value, problem, again } = useLoad(async () => (from ? entry(await api.store(), from) : kept), [from]);
   if (problem) return html`<${Problem} text=${problem} again=${again} />`;
   return value ? html`<${NewFunction} first=${value} from=${from} />` : html`<${Loading} />`;
 }
@@ -40,7 +43,7 @@ function NewFunction(/** @type {{first: Draft, from: string}} */ { first, from }
     go(to(["deploy", "custom"]));
   };
   if (deployed) return html`<${Deployed} deployment=${deployed} anew=${anew} />`;
-  return html`<${NewForm} first=${first} from=${from} done=${setDeployed} />`;
+  return html`<${NewForm} first=${from ? first : kept} from=${from} done=${setDeployed} />`;
 }
 
 function NewForm(/** @type {{first: Draft, from: string, done: (deployment: Deployment) => void}} */ { first, from, done }) {
@@ -49,11 +52,15 @@ function NewForm(/** @type {{first: Draft, from: string, done: (deployment: Depl
   const kind = useKind();
   const { usual } = useNamespaces();
   const up = useLive().status?.provider.up !== false;
+  useEffect(() => {
+    if (!from) kept = draft;
+  }, [draft]);
   const { run, busy } = useAction(async () => {
     const deployment = toDeployment(draft);
     if (kind === "process") deployment.image ||= localImage(draft.name);
     deployment.namespace ||= usual;
     await api.deploy(deployment);
+    kept = emptyDraft();
     done(deployment);
   }, { failed: setProblem });
   const submit = (/** @type {Event} */ event) => {

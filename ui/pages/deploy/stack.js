@@ -35,8 +35,12 @@ functions:
       write_debug: true
 `;
 
+/** What was typed stays for as long as the portal is open. */
+let kept = "";
+
 export function FromStack() {
-  const [text, setText] = useState("");
+  const [text, setText] = useState(kept);
+  useEffect(() => void (kept = text), [text]);
   const read = useStack(text);
   return html`
     <div class="columns stackfile">
@@ -137,6 +141,7 @@ function Choice(/** @type {{stack: Stack}} */ { stack }) {
   const [left, setLeft] = useState(/** @type {string[]} */ ([]));
   const [namespace, setNamespace] = useState("");
   const [outcomes, setOutcomes] = useState(/** @type {Outcomes} */ ({}));
+  useEffect(() => setOutcomes({}), [stack]);
   const placed = stack.functions.map(({ deployment, warnings }) => ({ deployment: { ...deployment, namespace: namespace || deployment.namespace || usual }, warnings }));
   const chosen = placed.map(({ deployment }) => deployment).filter(({ service }) => !left.includes(service));
   const note = (/** @type {string} */ name, /** @type {Outcome} */ outcome) => setOutcomes((before) => ({ ...before, [name]: outcome }));

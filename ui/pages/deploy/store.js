@@ -48,7 +48,7 @@ function Card(/** @type {{entry: StoreEntry, usual: string}} */ { entry, usual }
   return html`
     <li class=${runs ? "card" : "card off"}>
       <h2>${title || name}</h2>
-      <p class="hint">${name}${author && ` · by ${author}`}${repo_url && html` · <a href=${repo_url} target="_blank" rel="noreferrer" aria-label="Source of ${title || name}, in a new tab">source ↗</a>`}</p>
+      <p class="hint">${name}${author && ` · by ${author}`}${repo_url && html` · <a href=${repo_url} target="_blank" rel="noreferrer">source ↗<span class="unseen"> of ${title || name}, in a new tab</span></a>`}</p>
       <p class="card-text">${description}</p>
       ${runs ? html`<${Choices} entry=${entry} usual=${usual} />` : html`<p class="hint">Cannot run here: ${reason}</p>`}
     </li>
@@ -73,13 +73,13 @@ function Choices(/** @type {{entry: StoreEntry, usual: string}} */ { entry, usua
       <div class="actions">
         ${there && html`<a class="button" href=${to(["function", there.id])}>Open ${there.name}</a>`}
         ${!accepted && html`<span class="hint">is deployed</span>`}
-        <a class="button quiet" href=${to(["deploy", "custom"], { from: entry.name })} aria-label="Deploy ${label} under another name">Another one…</a>
+        <a class="button quiet" href=${to(["deploy", "custom"], { from: entry.name })}>Another one…<span class="unseen"> of ${label}</span></a>
       </div>`;
   return html`
     ${problem && html`<${Problem} text=${problem} />`}
     <div class="actions">
       <button type="button" aria-label="Deploy ${label}" disabled=${busy || !up} aria-busy=${busy} title=${up ? undefined : "The provider cannot be reached."} onClick=${() => run()}>${busy ? "Deploying…" : "Deploy"}</button>
-      <a class="button quiet" href=${to(["deploy", "custom"], { from: entry.name })} aria-label="Change ${label} first">Change first…</a>
+      <a class="button quiet" href=${to(["deploy", "custom"], { from: entry.name })}>Change first…<span class="unseen"> ${label}</span></a>
     </div>
   `;
 }

@@ -71,7 +71,7 @@ function Way(/** @type {{row: Row}} */ { row }) {
   return html`
     <div class="way" role="status">
       <p><b>${count(available)}</b> of <b>${count(replicas)}</b> available<span class="faint"> · ${words}</span></p>
-      <meter min="0" max="1" value=${share} aria-label="Replicas that are available">${words}</meter>
+      <meter min="0" max="1" value=${share} aria-label="Replicas that are available"></meter>
       ${row.problem && html`<p class="bad">${row.problem}</p>`}
     </div>
   `;
