@@ -8,6 +8,7 @@ import { Dialog } from "../../parts/dialog.js";
 import { Difference, difference } from "../../parts/diff.js";
 import { Loading, Problem, useLoad } from "../../parts/load.js";
 import { say } from "../../parts/toast.js";
+import { to } from "../../route.js";
 import { deploymentOf, toDeployment, toDraft, toLines } from "../deploy/draft.js";
 import { Fields, useDraft } from "../deploy/form.js";
 import { Progress, useKind } from "../deploy/progress.js";
@@ -41,7 +42,41 @@ export function Tab(/** @type {{id: string, row: Row}} */ { id, row }) {
 }
 
 function Shown(/** @type {{row: Row, status: FunctionStatus, edit: () => void}} */ { row, status, edit }) {
-  const why = reasonNot(row, status, useKind());
+  const kind = useKind();
+  const declared = row.replicas === null || (kind === "process" && !status.image);
+  const why = reasonNot(row, declared);
+  return html`
+    <section class="sheet">
+      <div class="title">
+        <h2>${declared ? "Declared" : "Deployed with"}</h2>
+        <div class="actions end">
+          ${why && html`<span class="hint">${why}</span>`}
+          <button type="button" disabled=${why !== ""} title=${why} onClick=${edit}>Edit</button>
+        </div>
+      </div>
+      ${declared ? html`<${Declared} status=${status} />` : html`<${Deployed} status=${status} />`}
+    </section>
+    ${!declared && html`<${Named} title="Environment" map=${status.envVars} />`}
+    <div class="columns">
+      <${Named} title="Labels" map=${status.labels} />
+      <${Named} title="Annotations" map=${status.annotations} />
+    </div>
+  `;
+}
+
+/** Why it cannot be changed here; empty where it can. */
+function reasonNot(/** @type {Row} */ row, /** @type {boolean} */ declared) {
+  if (declared) return "It is declared in the configuration file: change it there.";
+  return changeable(row) ? "" : "The provider cannot be reached.";
+}
+
+/** Of these no more is told. */
+const Declared = (/** @type {{status: FunctionStatus}} */ { status }) => html`
+  ${status.envProcess && html`<dl class="facts"><dt>Command</dt><dd>${code(status.envProcess)}</dd></dl>`}
+  <p class="hint">Its other settings stand in the file. <a href=${to(["system"])}>To the configuration</a></p>
+`;
+
+function Deployed(/** @type {{status: FunctionStatus}} */ { status }) {
   const { limits = {}, requests = {} } = status;
   const facts = /** @type {[string, any][]} */ ([
     ["Image", code(status.image)],
@@ -52,29 +87,7 @@ function Shown(/** @type {{row: Row, status: FunctionStatus, edit: () => void}} 
     ["Secrets", list(status.secrets)],
     ["Root file system", status.readOnlyRootFilesystem ? "read-only" : "may be written to"],
   ]);
-  return html`
-    <section class="sheet">
-      <div class="title">
-        <h2>Deployed with</h2>
-        <div class="actions end">
-          ${why && html`<span class="hint">${why}</span>`}
-          <button type="button" disabled=${why !== ""} title=${why} onClick=${edit}>Edit</button>
-        </div>
-      </div>
-      <dl class="facts">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value || html`<span class="faint">none</span>`}</dd>`)}</dl>
-    </section>
-    <${Named} title="Environment" map=${status.envVars} />
-    <div class="columns">
-      <${Named} title="Labels" map=${status.labels} />
-      <${Named} title="Annotations" map=${status.annotations} />
-    </div>
-  `;
-}
-
-/** Why it cannot be changed here; empty where it can. */
-function reasonNot(/** @type {Row} */ row, /** @type {FunctionStatus} */ status, /** @type {string} */ kind) {
-  if (row.replicas === null || (kind === "process" && !status.image)) return "It is declared in the configuration file: change it there.";
-  return changeable(row) ? "" : "The provider cannot be reached.";
+  return html`<dl class="facts">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value || html`<span class="faint">none</span>`}</dd>`)}</dl>`;
 }
 
 const code = (/** @type {string | undefined} */ text) => text && html`<code>${text}</code>`;
