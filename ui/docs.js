@@ -146,7 +146,10 @@ function OperationText(/** @type {{op: Operation}} */ { op }) {
   const head = ["Status", "Body", "Meaning"];
   return html`
     <article id=${op.operationId}>
-      <h3><span class="method ${op.method.toLowerCase()}">${op.method}</span> <code>${op.path}</code> <${Anchor} id=${op.operationId} name=${op.summary} /></h3>
+      <div class="head">
+        <h3><span class="method ${op.method.toLowerCase()}">${op.method}</span> <code>${op.path}</code></h3>
+        <${Anchor} id=${op.operationId} name=${op.summary} />
+      </div>
       <p><b>${op.summary}.</b> <${Prose} text=${op.description ?? ""} />${op.security?.length === 0 && " It asks for no password."}</p>
       ${op.parameters.length > 0 && html`<${Table} head=${["Parameter", "Type", "Meaning"]} rows=${op.parameters.map(parameter)} />`}
       ${op.requestBody && html`<p>Body: <${ContentText} content=${op.requestBody.content} /></p>`}
@@ -204,13 +207,13 @@ function TypeText(/** @type {{name: string, schema: Schema}} */ { name, schema }
   const field = (/** @type {[string, Schema]} */ [key, inner]) => [
     html`<code>${key}</code>`,
     html`<${Type} schema=${inner} />`,
-    html`<${Prose} text=${[inner.description, bounds(inner), required.has(key) && "has to be given"].filter(Boolean).join("; ")} />`,
+    html`<${Prose} text=${[inner.description?.replace(/\.$/, ""), bounds(inner), required.has(key) && "has to be given"].filter(Boolean).join("; ")} />`,
   ];
   const fields = Object.entries(schema.properties ?? {}).map(field);
   const values = (schema.oneOf ?? []).map((/** @type {Schema} */ one) => [html`<code>${JSON.stringify(one.const)}</code>`, html`<${Prose} text=${one.description ?? ""} />`]);
   return html`
     <article id="type-${name}">
-      <h3><code>${name}</code> <${Anchor} id="type-${name}" name=${name} /></h3>
+      <div class="head"><h3><code>${name}</code></h3><${Anchor} id="type-${name}" name=${name} /></div>
       ${schema.description && html`<p><${Prose} text=${schema.description} /></p>`}
       ${fields.length > 0 && html`<${Table} head=${["Field", "Type", "Meaning"]} rows=${fields} />`}
       ${values.length > 0 && html`<${Table} head=${["Value", "Meaning"]} rows=${values} />`}
