@@ -62,10 +62,11 @@ export function CallList({ path, id = "", children }) {
 
 /** A name may be typed that nobody offers: of a function that is gone, say. */
 function FunctionChoice(/** @type {{value: string, set: (name: string) => void}} */ { value, set }) {
+  const taken = (/** @type {any} */ event) => set(event.target.value.trim());
   const names = [...live.functions.keys()].sort().slice(0, OFFERED);
   return html`
     <input type="search" list="functions-called" placeholder="All functions" aria-label="Function" autocomplete="off" spellcheck=${false} value=${value}
-      onChange=${(/** @type {any} */ event) => set(event.target.value.trim())} />
+      onChange=${taken} onSearch=${taken} />
     <datalist id="functions-called">${names.map((name) => html`<option value=${name}></option>`)}</datalist>
   `;
 }
@@ -77,7 +78,7 @@ function Table(/** @type {{calls: Call[], path: string[], named: boolean}} */ { 
         <tr>
           <th scope="col">Call</th>
           <th scope="col">State</th>
-          <th scope="col" class="number">Submitted</th>
+          <th scope="col" class="number wide-only">Submitted</th>
           <th scope="col" class="number wide-only">Tries</th>
           <th scope="col" class="wide-only">Last try</th>
           <th scope="col" class="wide-only">Callback</th>
@@ -94,10 +95,10 @@ function Line(/** @type {{call: Call, index: number, path: string[], named: bool
   return html`
     <tr aria-rowindex=${index + 2}>
       <th scope="row">
-        <a class="call" href=${to([...path, call.id])}>${named && html`<b>${call.function}</b>`}<span class="mono">${call.id}</span></a>
+        <a class="call" href=${to([...path, call.id])}>${named && html`<b>${call.function}</b>`}<span><span class="narrow-only">${ago(call.submitted_at)} · </span><span class="mono">${call.id}</span></span></a>
       </th>
       <td><${State} state=${call.state} /></td>
-      <td class="number" title=${moment(call.submitted_at)}>${ago(call.submitted_at)}</td>
+      <td class="number wide-only" title=${moment(call.submitted_at)}>${ago(call.submitted_at)}</td>
       <td class="number wide-only">${count(call.attempts)}</td>
       <td class="wide-only" title=${outcome(last)}>${last && html`<span class=${isGood(last.status) ? "" : "bad"}>${outcome(last)}</span> <span class="faint">in ${seconds(last.seconds)}</span>`}</td>
       <td class="wide-only" title=${call.callback?.url}>${call.callback && html`<span class=${call.callback.state === "failed" ? "bad" : ""}>${call.callback.state}</span>`}</td>

@@ -12,7 +12,7 @@ export function QueueState({ queue, functions }) {
   return html`
     <dl class="numbers" aria-label="The queue">
       ${numbers.map(([name, value]) => html`<div><dt>${name}</dt><dd>${count(value)}</dd></div>`)}
-      <div><dt>The queue</dt><dd class=${queue.problem ? "bad" : ""} title=${where(queue.name)}>${queue.problem ? "takes no calls" : "takes calls"}</dd></div>
+      <div><dt>Queue: ${queue.name}</dt><dd class=${queue.problem ? "bad" : ""} title=${where(queue.name)}>${queue.problem ? "takes no calls" : "takes calls"}</dd></div>
     </dl>
     ${queue.problem && html`<p class="problem" role="alert">${queue.problem}</p>`}
   `;

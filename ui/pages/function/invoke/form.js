@@ -1,6 +1,7 @@
 // The form of a call: when, how, where, with what.
 
 import { html } from "../../../html.js";
+import { useLive } from "../../../live.js";
 import { Copy, Field, PairsField } from "../../../parts/fields.js";
 import { jsonProblem, pretty } from "../../../parts/json.js";
 import { bytes } from "../../../words.js";
@@ -13,10 +14,12 @@ const KINDS = /** @type {[Draft["kind"], string][]} */ ([["text", "Text"], ["jso
 
 export function Form(/** @type {{id: string}} */ { id }) {
   const desk = useDesk(id);
+  const { status } = useLive();
   const { draft } = desk;
   const call = running(desk);
   const found = problems(id, draft);
-  const fine = Object.keys(found).length === 0;
+  const closed = draft.later ? status?.queue.problem : "";
+  const fine = Object.keys(found).length === 0 && !closed;
   const change = (/** @type {Partial<Draft>} */ changed) => write(id, changed);
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -32,6 +35,7 @@ export function Form(/** @type {{id: string}} */ { id }) {
       <${Choice} label="When" value=${draft.later ? "later" : "now"} choose=${(/** @type {string} */ when) => change({ later: when === "later" })}
         options=${[["now", "Now"], ["later", "Later"]]} />
       ${draft.later && html`<p class="hint">It is answered at once and kept; the function is called from the queue, again and again until it answers.</p>`}
+      ${closed && html`<p class="note">The queue takes no calls now: ${closed}</p>`}
       <div class="where">
         <${Field} label="Method" field=${(/** @type {string} */ fieldId) => html`
           <select id=${fieldId} value=${methodOf(draft)} disabled=${draft.later} title=${draft.later ? "Calls for later are posted" : undefined}
@@ -42,7 +46,7 @@ export function Form(/** @type {{id: string}} */ { id }) {
       </div>
       <${PairsField} legend="Headers" pairs=${draft.headers} change=${(/** @type {Draft["headers"]} */ headers) => change({ headers })} known=${KNOWN} check=${headerProblem} />
       ${draft.later && html`
-        <${Field} label="Callback URL" problem=${found.callback} hint="Optional. The result is posted there, if it is not in a private network that queue.callbacks.allow leaves out."
+        <${Field} label="Callback URL" problem=${found.callback} hint="Optional. The result is posted there. Private networks are refused unless queue.callbacks.allow names them."
           field=${(/** @type {string} */ fieldId) => html`<input id=${fieldId} type="url" placeholder="https://" autocomplete="off" spellcheck=${false} value=${draft.callback}
             onInput=${(/** @type {any} */ event) => change({ callback: event.target.value })} />`} />`}
       <${Body} draft=${draft} change=${change} problem=${found.body} />
@@ -71,9 +75,9 @@ function Body(/** @type {{draft: Draft, change: (changed: Partial<Draft>) => voi
         ? html`<${FileField} file=${file} choose=${(/** @type {File | null} */ chosen) => change({ file: chosen })} />`
         : html`<textarea aria-label="Body as ${kind === "json" ? "JSON" : "text"}" rows="8" spellcheck=${false} value=${text} aria-invalid=${problem ? "true" : undefined}
             onInput=${(/** @type {any} */ event) => change({ text: event.target.value })}></textarea>`}
-      ${problem
+      ${problem && !empty
         ? html`<p class="hint bad" role="alert">${problem}</p>`
-        : html`<p class="hint">${empty ? "An empty body is sent." : html`Sent as <span class="mono">${typeOf(draft)}</span>${kind === "file" && `, ${bytes(file?.size)}`}`}</p>`}
+        : html`<p class="hint">${empty ? (problem ?? "An empty body is sent.") : html`Sent as <span class="mono">${typeOf(draft)}</span>${kind === "file" && `, ${bytes(file?.size)}`}`}</p>`}
     </div>
   `;
 }

@@ -27,8 +27,8 @@ const STOOD_MS = 5000;
 /** Refusals that another try does not change. */
 const FINAL = [400, 401, 403, 404, 422, 501];
 
-/** Colours and moves of a terminal, which have no meaning here. */
-const ESCAPES = /\u001b\[[0-?]*[ -/]*[@-~]/g;
+/** Colours, moves and links of a terminal, which have no meaning here. */
+const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\))/g;
 
 /**
  * Follows until `signal` ends it.
