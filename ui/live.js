@@ -28,6 +28,8 @@ import { useEffect, useState } from "./html.js";
  */
 
 const POLL_MS = 3500;
+/** A stream that says nothing for so long may be cut off without a word, as by a network that is gone. */
+const SILENCE_MS = 20_000;
 /** A stream that was refused is asked for again after so long. */
 const STREAM_AGAIN_MS = 30_000;
 
@@ -108,10 +110,25 @@ function listen() {
   });
 
   function hear(/** @type {() => void} */ change) {
-    clearTimeout(timer);
     live.mode = "live";
     change();
     tell();
+    clearTimeout(timer);
+    timer = setTimeout(doubt, SILENCE_MS);
+  }
+}
+
+/** Asks for something small: a stream cannot be asked whether it is still there. */
+async function doubt() {
+  const doubted = stream;
+  const [answer] = await Promise.allSettled([api.rates()]);
+  if (stream !== doubted || document.hidden || live.mode !== "live") return;
+  if (answer.status === "fulfilled") {
+    clearTimeout(timer);
+    timer = setTimeout(doubt, SILENCE_MS);
+  } else {
+    fail(answer.reason);
+    listen();
   }
 }
 
