@@ -6,6 +6,7 @@ import { once } from "node:events";
 import fs from "node:fs";
 import http from "node:http";
 import path from "node:path";
+import { pipeline } from "node:stream";
 
 /** @type {Record<string, string>} */
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
@@ -69,7 +70,8 @@ export class Front {
         show(file, answer.headers, response);
       } else {
         response.writeHead(answer.statusCode ?? 502, answer.headers).flushHeaders();
-        answer.pipe(response);
+        // What breaks off there breaks off here.
+        pipeline(answer, response, () => {});
       }
     });
     asked.on("error", () => (response.headersSent ? response.destroy() : response.writeHead(502).end("the gateway is gone\n")));
