@@ -16,6 +16,7 @@ export function figure(/** @type {number | null | undefined} */ n) {
 /** Seconds as people say them: `340 µs`, `12 ms`, `1.5 s`, `2 min 5 s`. */
 export function seconds(/** @type {number | null | undefined} */ s) {
   if (s == null) return DASH;
+  if (s === 0) return "0 s";
   if (s < 0.001) return `${figure(s * 1e6)} µs`;
   if (s < 1) return `${figure(s * 1e3)} ms`;
   if (s < 60) return `${figure(s)} s`;

@@ -112,7 +112,7 @@ function Grid(/** @type {{shown: Shown, silent: string}} */ { shown, silent }) {
         { label: "p95", values: shown.p95, colour: "--blue" },
         { label: "p99", values: shown.p99, colour: "--violet" },
       ]} />
-      <${Chart} title="Calls at once" times=${shown.times} say=${figure} lines=${[
+      <${Chart} title="Calls at once" times=${shown.times} say=${figure} grid="whole" lines=${[
         { label: "in flight", values: shown.in_flight, colour: "--accent", fill: true },
         { label: "waiting", values: shown.waiting, colour: "--wait" },
         { label: "queued", values: shown.queued, colour: "--violet" },
