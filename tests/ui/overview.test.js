@@ -84,7 +84,7 @@ portal("Overview", served, (test) => {
   });
 });
 
-portal("The overview of a busy function", () => Demo.start(), (test) => {
+portal("The overview of a busy function", () => Demo.start({ minutes: 5 }), (test) => {
   test("all its charts are drawn", async ({ page, visit }) => {
     await visit("#/function/checkout.openfaas-fn?minutes=5");
     await page.locator("figure", { hasText: "Calls per second" }).locator("canvas").waitFor();

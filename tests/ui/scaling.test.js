@@ -102,7 +102,7 @@ portal("Scaling", served, (test) => {
   });
 });
 
-portal("The scaling of a busy function", () => Demo.start(), (test) => {
+portal("The scaling of a busy function", () => Demo.start({ minutes: 5 }), (test) => {
   test("load and replicas are drawn", async ({ page, visit, gateway }) => {
     await gateway.admin("POST", "/system/scale-function/checkout", { serviceName: "checkout", replicas: 3 });
     await visit("#/function/checkout.openfaas-fn/scaling?minutes=5");
