@@ -42,7 +42,8 @@ export function Functions() {
       <a class="button primary" href=${to(["deploy"])} aria-disabled=${status?.provider.up === false}>Deploy</a>
     </div>
     ${rows.length > 0 && html`<${Table} rows=${rows} lines=${lines} sort=${wanted.sort} set=${set} />`}
-    ${rows.length === 0 && (known ? html`<${Nothing} any=${functions.size > 0} />` : html`<${Loading} />`)}
+    ${rows.length === 0 && known && html`<${Nothing} any=${functions.size > 0} />`}
+    ${!known && (status?.provider.up === false ? html`<${Empty}>Nothing is known of its functions yet.<//>` : html`<${Loading} />`)}
   `;
 }
 
