@@ -68,6 +68,11 @@ export const fromPairs = (/** @type {Pairs} */ pairs) => Object.fromEntries(pair
 
 export const toPairs = (/** @type {Record<string, string> | null | undefined} */ map) => /** @type {Pairs} */ (Object.entries(map ?? {}));
 
+/** A box to tick. */
+export const Tick = (/** @type {{label: string, on: boolean, set: (on: boolean) => void}} */ { label, on, set }) => html`
+  <label class="tick"><input type="checkbox" checked=${on} onChange=${(/** @type {any} */ event) => set(event.target.checked)} />${label}</label>
+`;
+
 /** A button that copies a text. */
 export function Copy(/** @type {{text: string | (() => string), children?: any, label?: string}} */ { text, children, label }) {
   const [done, setDone] = useState(false);
