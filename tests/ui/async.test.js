@@ -8,6 +8,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 
 import { axe } from "./harness/axe.js";
+import { Demo } from "./harness/demo.js";
 import { portal, withConfig } from "./harness/portal.js";
 import { shot } from "./harness/shot.js";
 import { eventually } from "./harness/wait.js";
@@ -80,7 +81,6 @@ portal("Asynchronous calls", { functions: FUNCTIONS, queue: QUEUE }, (test) => {
     await rows(page).filter({ hasText: dead }).getByText("dead letter").waitFor();
     await rows(page).filter({ hasText: dead }).getByText("500").waitFor();
     await axe(page);
-    await shot(page, "async");
     await page.getByLabel("State").selectOption("dead letter");
     await rows(page).filter({ hasText: good }).waitFor({ state: "detached" });
     await rows(page).filter({ hasText: dead }).waitFor();
@@ -147,7 +147,6 @@ portal("Asynchronous calls", { functions: FUNCTIONS, queue: QUEUE }, (test) => {
     await happened(page).getByText("Dead letter").waitFor();
     await result(page).getByText("The process of the call ended with an error.").waitFor();
     await axe(page);
-    await shot(page, "call");
     fs.writeFileSync(file("repaired"), "");
     await page.getByRole("button", { name: "Replay" }).click();
     await page.getByRole("status").getByText("The call is queued again").waitFor();
@@ -219,5 +218,18 @@ portal("Many asynchronous calls", () => withConfig({ functions: FUNCTIONS, queue
     await page.getByText("101 calls").waitFor();
     await page.keyboard.press("End");
     await rows(page).filter({ hasText: oldest }).waitFor();
+  });
+});
+
+portal("Asynchronous calls of a busy gateway", () => Demo.start(), (test) => {
+  test("are listed, and one that failed tells why", async ({ page, visit, gateway }) => {
+    const id = await ended(gateway, "invoice", "dead", "no. 17");
+    await visit("#/async");
+    await rows(page).getByText("dead letter").first().waitFor();
+    await rows(page).getByText("succeeded").nth(5).waitFor();
+    await shot(page, "async");
+    await visit(`#/async/${id}`);
+    await happened(page).getByText("Dead letter").waitFor();
+    await shot(page, "call");
   });
 });

@@ -7,6 +7,7 @@ import http from "node:http";
 import net from "node:net";
 
 import { axe } from "./harness/axe.js";
+import { Demo } from "./harness/demo.js";
 import { HELLO } from "./harness/gateway.js";
 import { portal, withConfig } from "./harness/portal.js";
 import { shot } from "./harness/shot.js";
@@ -27,7 +28,8 @@ const FUNCTIONS = {
 
 /** @typedef {import("playwright-core").Page} Page */
 
-const open = (/** @type {import("./harness/portal.js").Fixture["visit"]} */ visit, /** @type {string} */ name, query = "") => visit(`#/function/${name}.openfaas-fn/logs${query}`);
+const open = (/** @type {import("./harness/portal.js").Fixture["visit"]} */ visit, /** @type {string} */ name, query = "") =>
+  visit(`#/function/${name}.openfaas-fn/logs${query}`);
 const log = (/** @type {Page} */ page) => page.getByRole("log");
 const line = (/** @type {Page} */ page, /** @type {string | RegExp} */ text) => log(page).getByText(text, typeof text === "string" ? { exact: true } : {});
 const follows = (/** @type {Page} */ page) => log(page).waitFor();
@@ -43,7 +45,6 @@ portal("Logs", { functions: FUNCTIONS }, (test) => {
     await gateway.call("parrot", { body: "after" });
     await line(page, "after").waitFor();
     await axe(page);
-    await shot(page, "logs");
   });
 
   test("a function that has written nothing says so", async ({ page, visit }) => {
@@ -305,7 +306,10 @@ async function withoutLogs() {
   });
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  const { gateway } = await withConfig({ provider: { kind: "remote", url: `http://127.0.0.1:${port}/`, namespace: "openfaas-fn" }, functions: { fixed: { upstream: `http://127.0.0.1:${port}` } } });
+  const { gateway } = await withConfig({
+    provider: { kind: "remote", url: `http://127.0.0.1:${port}/`, namespace: "openfaas-fn" },
+    functions: { fixed: { upstream: `http://127.0.0.1:${port}` } },
+  });
   const stop = async () => {
     await gateway.stop();
     server.close();
@@ -325,5 +329,16 @@ portal("Logs that nobody has", withoutLogs, (test) => {
   test("a function at an address of the file is told of", async ({ page, visit }) => {
     await open(visit, "fixed");
     await page.getByText("What it writes does not come through the gateway.").waitFor();
+  });
+});
+
+portal("The log of a busy function", () => Demo.start(), (test) => {
+  test("goes on and on", async ({ page, visit }) => {
+    await open(visit, "checkout");
+    await line(page, /took \d+ ms/).nth(25).waitFor();
+    const counted = () => page.getByRole("status").getByText(/lines/).innerText();
+    const before = await counted();
+    await eventually("more lines are counted", async () => (await counted()) !== before);
+    await shot(page, "logs");
   });
 });

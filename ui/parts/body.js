@@ -3,7 +3,7 @@
 
 import { html, useMemo, useState } from "../html.js";
 import { bytes } from "../words.js";
-import { Copy } from "./fields.js";
+import { Copy, Tick } from "./fields.js";
 import { jsonProblem, pretty } from "./json.js";
 
 /** Longest text that is shown, in characters; the whole of it can be saved. */
@@ -34,10 +34,11 @@ export function BodyView({ type, size, text, cut, whole, save, note }) {
     <div class="body">
       <div class="actions">
         <h3>Body</h3>
-        ${laidOut && html`<label class="tick"><input type="checkbox" checked=${wanted} onChange=${(/** @type {any} */ event) => setWanted(event.target.checked)} />Pretty-printed</label>`}
+        ${laidOut && html`<${Tick} label="Pretty-printed" on=${wanted} set=${setWanted} />`}
         <span class="rest"></span>
         ${text !== null && whole && !cut && html`<${Copy} text=${() => shown ?? ""} label="Copy the body" />`}
-        <button type="button" class="small" disabled=${!save || !whole} title=${save ? undefined : "It is not kept"} aria-label="Save the body" onClick=${save}>Save</button>
+        <button type="button" class="small" aria-label="Save the body" disabled=${!save || !whole} title=${save ? undefined : "It is not kept"}
+          onClick=${save}>Save</button>
       </div>
       ${shown === null
         ? html`<p class="binary">${bytes(size)} of ${type || "an unknown type"}, which is not shown as text. Save it to look at it.</p>`

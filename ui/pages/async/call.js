@@ -70,7 +70,8 @@ function Actions(/** @type {{call: Call, again: () => void}} */ { call, again })
     return "The call is queued again";
   };
   return html`
-    <${ActionButton} act=${replay} doing="Queueing…" disabled=${!dead} title=${dead ? "Call it again, with all its tries" : "Only a dead letter can be replayed"}>Replay<//>
+    <${ActionButton} act=${replay} doing="Queueing…" disabled=${!dead}
+      title=${dead ? "Call it again, with all its tries" : "Only a dead letter can be replayed"}>Replay<//>
     ${!isFinal(call) && html`<button type="button" class="danger" onClick=${() => askCancel(call, again)}>Cancel call</button>`}
     ${dead && html`<button type="button" class="danger" onClick=${() => askCancel(call, again)}>Throw away</button>`}
   `;
@@ -114,11 +115,13 @@ function moments(/** @type {Call} */ call) {
   const left = call.attempts - tries.length;
   if (left > 0) all.push({ at: null, kind: "", what: left === 1 ? "An earlier try" : `${count(left)} earlier tries`, more: "Only the newest ones are kept." });
   for (const tried of tries) all.push(ofTry(tried));
-  if (call.replays > 0) all.push({ at: null, kind: "", what: `Replayed ${call.replays === 1 ? "once" : `${count(call.replays)} times`}`, more: "What came before counts no more." });
+  const times = call.replays === 1 ? "once" : `${count(call.replays)} times`;
+  if (call.replays > 0) all.push({ at: null, kind: "", what: `Replayed ${times}`, more: "What came before counts no more." });
   if (state === "running") all.push({ at: null, kind: "wait", what: "The function is being called…" });
   if (state === "queued") all.push({ at: call.next_try_at, kind: "wait", what: "Waits for its turn" });
   if (state === "retrying") all.push({ at: call.next_try_at, kind: "wait", what: `Next try ${ahead(call.next_try_at)}` });
-  if (isFinal(call)) all.push({ at: call.ended_at, kind: state === "succeeded" ? "good" : state === "cancelled" ? "" : "bad", what: capital(STATES[state].word), more: STATES[state].says });
+  const { word, says, kind } = STATES[state];
+  if (isFinal(call)) all.push({ at: call.ended_at, kind, what: capital(word), more: says });
   if (call.callback && call.callback.attempts > 0) all.push(ofCallback(call, call.callback));
   return all;
 }
@@ -137,9 +140,9 @@ function ofTry(/** @type {api.Try} */ tried) {
 /** @returns {Moment} */
 function ofCallback(/** @type {Call} */ call, /** @type {NonNullable<Call["callback"]>} */ { state, attempts, last }) {
   const after = attempts > 1 ? `, after ${count(attempts)} tries` : "";
-  const what = { delivered: `Result delivered to its callback${after}`, pending: `Result not delivered yet${after}`, failed: `Result not delivered${after}` }[state] ?? state;
+  const word = { delivered: "delivered to its callback", pending: "not delivered yet", failed: "not delivered" }[state] ?? state;
   const more = [outcome(last), state === "pending" && call.next_try_at ? `next try ${ahead(call.next_try_at)}` : ""].filter(Boolean).join("; ");
-  return { at: last?.at ?? null, kind: state === "delivered" ? "good" : state === "pending" ? "wait" : "bad", what, more };
+  return { at: last?.at ?? null, kind: state === "delivered" ? "good" : state === "pending" ? "wait" : "bad", what: `Result ${word}${after}`, more };
 }
 
 function Facts(/** @type {{call: Call}} */ { call }) {
@@ -170,7 +173,8 @@ export function Result(/** @type {{call: Call}} */ { call }) {
       ${reason && html`<p class="hint">${reasonWords(reason)}</p>`}
       <${HeadersView} headers=${result.headers} />
       <${BodyView} type=${type} size=${blob.size} text=${typeof body === "string" ? body.slice(0, SHOWN) : null} cut=${body.length > SHOWN} whole=${true}
-        save=${() => save(blob, fileName(call.id, type))} note=${result.truncated && "Only the first part of the body was kept: queue.results.max_body says how much."} />
+        save=${() => save(blob, fileName(call.id, type))}
+        note=${result.truncated && "Only the first part of the body was kept: queue.results.max_body says how much."} />
     </div>
   `;
 }

@@ -35,7 +35,8 @@ export function CallList({ path, id = "", children }) {
   if (!last.current) return problem ? html`<${Problem} text=${problem} again=${again} />` : html`<${Loading} />`;
   const { calls } = last.current;
   const found = calls.filter((call) => call.id.includes(search) || call.call_id.includes(search));
-  const set = (/** @type {Record<string, string>} */ change) => go(to(path, { function: id ? "" : wanted.function, state, search, ...change }), { replace: true });
+  const set = (/** @type {Record<string, string>} */ change) =>
+    go(to(path, { function: id ? "" : wanted.function, state, search, ...change }), { replace: true });
   const filtered = state !== "" || (wanted.function !== "" && !id);
   return html`
     ${problem && html`<${Problem} text=${problem} again=${again} />`}
@@ -54,9 +55,11 @@ export function CallList({ path, id = "", children }) {
       <span class="hint" role="status">${counted(calls.length, more)}</span>
     </div>
     ${found.length > 0 && html`<${Table} calls=${found} path=${path} named=${!id} />`}
-    ${calls.length > 0 && found.length === 0 && html`<${Empty}>None of these calls has ${search} in its id. <a href=${to([...path, search])}>Ask the gateway for the call with this id</a><//>`}
+    ${calls.length > 0 && found.length === 0 && html`
+      <${Empty}>None of these calls has ${search} in its id. <a href=${to([...path, search])}>Ask the gateway for the call with this id</a><//>`}
     ${calls.length === 0 && (filtered ? html`<${Empty}>No call fits. <a href=${to(path)}>Show all</a><//>` : html`<${First} id=${id} />`)}
-    ${calls.length >= LIMITS[more] && more < LIMITS.length - 1 && html`<p class="more"><button type="button" onClick=${() => setMore(more + 1)}>Show more</button></p>`}
+    ${calls.length >= LIMITS[more] && more < LIMITS.length - 1 && html`
+      <p class="more"><button type="button" onClick=${() => setMore(more + 1)}>Show more</button></p>`}
   `;
 }
 
@@ -84,8 +87,8 @@ function Table(/** @type {{calls: Call[], path: string[], named: boolean}} */ { 
           <th scope="col" class="wide-only">Callback</th>
         </tr>
       </thead>
-      <${Rows} items=${calls} columns=${6}
-        row=${(/** @type {Call} */ call, /** @type {number} */ index) => html`<${Line} key=${call.id} call=${call} index=${index} path=${path} named=${named} />`} />
+      <${Rows} items=${calls} columns=${6} row=${(/** @type {Call} */ call, /** @type {number} */ index) => html`
+        <${Line} key=${call.id} call=${call} index=${index} path=${path} named=${named} />`} />
     </table>
   `;
 }
@@ -95,13 +98,18 @@ function Line(/** @type {{call: Call, index: number, path: string[], named: bool
   return html`
     <tr aria-rowindex=${index + 2}>
       <th scope="row">
-        <a class="call" href=${to([...path, call.id])}>${named && html`<b>${call.function}</b>`}<span><span class="narrow-only">${ago(call.submitted_at)} · </span><span class="mono">${call.id}</span></span></a>
+        <a class="call" href=${to([...path, call.id])}>
+          ${named && html`<b>${call.function}</b>`}
+          <span><span class="narrow-only">${ago(call.submitted_at)} · </span><span class="mono">${call.id}</span></span>
+        </a>
       </th>
       <td><${State} state=${call.state} /></td>
       <td class="number wide-only" title=${moment(call.submitted_at)}>${ago(call.submitted_at)}</td>
       <td class="number wide-only">${count(call.attempts)}</td>
-      <td class="wide-only" title=${outcome(last)}>${last && html`<span class=${isGood(last.status) ? "" : "bad"}>${outcome(last)}</span> <span class="faint">in ${seconds(last.seconds)}</span>`}</td>
-      <td class="wide-only" title=${call.callback?.url}>${call.callback && html`<span class=${call.callback.state === "failed" ? "bad" : ""}>${call.callback.state}</span>`}</td>
+      <td class="wide-only" title=${outcome(last)}>
+        ${last && html`<span class=${isGood(last.status) ? "" : "bad"}>${outcome(last)}</span> <span class="faint">in ${seconds(last.seconds)}</span>`}
+      </td>
+      <td class="wide-only" title=${call.callback?.url}><span class=${call.callback?.state === "failed" ? "bad" : ""}>${call.callback?.state}</span></td>
     </tr>
   `;
 }

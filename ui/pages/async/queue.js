@@ -12,14 +12,18 @@ export function QueueState({ queue, functions }) {
   return html`
     <dl class="numbers" aria-label="The queue">
       ${numbers.map(([name, value]) => html`<div><dt>${name}</dt><dd>${count(value)}</dd></div>`)}
-      <div><dt>Queue: ${queue.name}</dt><dd class=${queue.problem ? "bad" : ""} title=${where(queue.name)}>${queue.problem ? "takes no calls" : "takes calls"}</dd></div>
+      <div>
+        <dt>Queue: ${queue.name}</dt>
+        <dd class=${queue.problem ? "bad" : ""} title=${where(queue.name)}>${queue.problem ? "takes no calls" : "takes calls"}</dd>
+      </div>
     </dl>
     ${queue.problem && html`<p class="problem" role="alert">${queue.problem}</p>`}
   `;
 }
 
 /** Where calls are kept. */
-const where = (/** @type {string} */ name) => (name === "embedded" ? "Calls are kept in the gateway's state directory." : `Calls are kept in the stream ${name} of NATS JetStream.`);
+const where = (/** @type {string} */ name) =>
+  `Calls are kept in ${name === "embedded" ? "the gateway's state directory" : `the stream ${name} of NATS JetStream`}.`;
 
 export function sum(/** @type {Queue["functions"]} */ functions) {
   const add = (/** @type {"queued" | "retrying" | "running" | "callbacks"} */ key) => functions.reduce((all, waiting) => all + waiting[key], 0);

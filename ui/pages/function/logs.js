@@ -1,6 +1,7 @@
 // What a function writes, as it writes it: search, choose a replica, pause, save.
 
 import { html, useEffect, useMemo, useRef, useState } from "../../html.js";
+import { Tick } from "../../parts/fields.js";
 import { Empty, Problem } from "../../parts/load.js";
 import { Lines } from "../../parts/lines.js";
 import { save } from "../../parts/save.js";
@@ -19,7 +20,9 @@ const TAIL_SEARCHED = 1000;
 const shownAs = { times: true, wrap: true, only: true };
 
 export function Tab(/** @type {{id: string, row: import("../../live.js").Row}} */ { id, row }) {
-  if (row.replicas === null) return html`<${Empty}>This function runs at an address of the configuration file. What it writes does not come through the gateway.<//>`;
+  if (row.replicas === null) {
+    return html`<${Empty}>This function runs at an address of the configuration file. What it writes does not come through the gateway.<//>`;
+  }
   return html`<${Log} key=${id} id=${id} />`;
 }
 
@@ -66,12 +69,15 @@ function Log(/** @type {{id: string}} */ { id }) {
       </div>
       <${Standing} followed=${followed} again=${again} />
       <div class="log-box" hidden=${followed.state === "ended" && lines.length === 0}>
-        <${Lines} label="Log of ${id}" items=${fitting} row=${row} text=${(/** @type {Line} */ line) => line.text} wrap=${how.wrap} columns=${before} moved=${setAtEnd} control=${control} />
+        <${Lines} label="Log of ${id}" items=${fitting} row=${row} text=${(/** @type {Line} */ line) => line.text}
+          wrap=${how.wrap} columns=${before} moved=${setAtEnd} control=${control} />
         ${fitting.length === 0 && html`<${Nothing} any=${lines.length > 0} search=${search} followed=${followed} />`}
         ${!atEnd && html`<button type="button" class="newest primary small" onClick=${() => control.current?.toEnd()}>Jump to the newest ↓</button>`}
       </div>
       <p class="hint standing">
-        <span role="status">${counted(fitting.length, lines.length)}${paused ? ` · paused${waiting > 0 ? `, ${plural(waiting, "line")} more by now` : ""}` : ""}</span>
+        <span role="status">
+          ${counted(fitting.length, lines.length)}${paused && " · paused"}${waiting > 0 && `, ${plural(waiting, "line")} more by now`}
+        </span>
         ${gone && html`<span>The newest ${count(KEPT)} are kept here, older ones are gone.</span>`}
         ${more && html`<button type="button" class="quiet small" onClick=${() => setTail(0)}>Show earlier lines</button>`}
       </p>
@@ -79,14 +85,16 @@ function Log(/** @type {{id: string}} */ { id }) {
   `;
 }
 
+const ELSEWHERE = "Where they come from can be set as provider.logs_url in the configuration file; else they are where the provider keeps them.";
+
 /** Whether it follows, and what can be done where it does not. */
 function Standing(/** @type {{followed: Followed, again: () => void}} */ { followed, again }) {
   const { state, problem, status, wait } = followed;
   if (state === "again") return html`<p class="note" role="status">${problem}. It is asked for again in ${wait} s.</p>`;
   if (state === "asking") return html`<p class="note" role="status">It is asked for again…</p>`;
   if (state !== "ended") return null;
-  if (status === 501) return html`<${Problem} text="This provider has no logs to read: ${problem}. Where they come from can be set as provider.logs_url in the configuration file; else they are where the provider keeps them." again=${again} />`;
-  return html`<${Problem} text=${problem} again=${again} />`;
+  const words = status === 501 ? `This provider has no logs to read: ${problem}. ${ELSEWHERE}` : problem;
+  return html`<${Problem} text=${words} again=${again} />`;
 }
 
 function Nothing(/** @type {{any: boolean, search: string, followed: Followed}} */ { any, search, followed }) {
@@ -96,7 +104,11 @@ function Nothing(/** @type {{any: boolean, search: string, followed: Followed}} 
   return html`
     <${Empty}>
       <p>No line has <b>${search}</b> in it.</p>
-      ${CALL_ID.test(search) && html`<p>The id of a call is in a line only if the function writes it there: it gets it in the header <code>X-Call-Id</code>, or in the variable <code>Http_X_Call_Id</code>.</p>`}
+      ${CALL_ID.test(search) && html`
+        <p>
+          The id of a call is in a line only if the function writes it there: it gets it in the header <code>X-Call-Id</code>,
+          or in the variable <code>Http_X_Call_Id</code>.
+        </p>`}
     <//>`;
 }
 
@@ -125,10 +137,6 @@ function marked(/** @type {string} */ text, /** @type {string} */ search) {
   }
   return [...parts, text.slice(from)];
 }
-
-const Tick = (/** @type {{label: string, on: boolean, set: (on: boolean) => void}} */ { label, on, set }) => html`
-  <label class="tick"><input type="checkbox" checked=${on} onChange=${(/** @type {any} */ event) => set(event.target.checked)} />${label}</label>
-`;
 
 /** The lines of a log, taken in once a frame however many come. */
 function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type {boolean} */ paused) {

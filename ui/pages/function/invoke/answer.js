@@ -79,7 +79,12 @@ function Why(/** @type {{call: Made}} */ { call }) {
 
 function Identity(/** @type {{id: string, call: Made}} */ { id, call }) {
   const callId = header(call, "x-call-id");
-  return callId && html`<p class="identity">Call <code>${callId}</code> <${Copy} text=${callId} label="Copy the call's id" /> <a href=${to(["function", id, "logs"], { search: callId })}>Its lines in the log</a></p>`;
+  return callId && html`
+    <p class="identity">
+      Call <code>${callId}</code> <${Copy} text=${callId} label="Copy the call's id" />
+      <a href=${to(["function", id, "logs"], { search: callId })}>Its lines in the log</a>
+    </p>
+  `;
 }
 
 /** A call that was queued, until it has ended. */
@@ -87,7 +92,11 @@ function Followed(/** @type {{id: string, call: string}} */ { id, call }) {
   const { value, problem, again } = useCall(call);
   return html`
     <section class="stack tight" aria-label="The queued call">
-      <p class="head"><b>In the queue</b> ${value && html`<span role="status"><${State} state=${value.state} /></span>`} <a href=${to(["function", id, "async", call])}>Show it among the asynchronous calls</a></p>
+      <p class="head">
+        <b>In the queue</b>
+        ${value && html`<span role="status"><${State} state=${value.state} /></span>`}
+        <a href=${to(["function", id, "async", call])}>Show it among the asynchronous calls</a>
+      </p>
       ${problem && html`<${Problem} text=${problem} again=${again} />`}
       ${!value && !problem && html`<${Loading} />`}
       ${value && html`<${Timeline} call=${value} />`}

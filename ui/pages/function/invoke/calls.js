@@ -164,10 +164,12 @@ function decoderOf(/** @type {string} */ type) {
   }
 }
 
+const NO_ANSWER = "There was no answer: the gateway cannot be reached, or the function sent the call on to another site, where the portal may not follow.";
+
 /** A browser does not tell why there was no answer. */
 function why(/** @type {Made} */ { status }, /** @type {Error} */ error) {
   if (status > 0) return "The answer broke off before it was complete.";
-  return error.name === "TypeError" ? "There was no answer: the gateway cannot be reached, or the function sent the call on to another site, where the portal may not follow." : error.message;
+  return error.name === "TypeError" ? NO_ANSWER : error.message;
 }
 
 function desk(/** @type {string} */ id) {

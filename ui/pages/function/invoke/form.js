@@ -40,18 +40,23 @@ export function Form(/** @type {{id: string}} */ { id }) {
         <${Field} label="Method" field=${(/** @type {string} */ fieldId) => html`
           <select id=${fieldId} value=${methodOf(draft)} disabled=${draft.later} title=${draft.later ? "Calls for later are posted" : undefined}
             onChange=${(/** @type {any} */ event) => change({ method: event.target.value })}>${METHODS.map((method) => html`<option>${method}</option>`)}</select>`} />
-        <${Field} label="Path and query" problem=${found.rest} hint=${html`<span class="mono">${urlOf(id, draft)}</span>`} field=${(/** @type {string} */ fieldId) => html`
-          <input id=${fieldId} class="mono" placeholder="/ what follows the name" autocomplete="off" spellcheck=${false} value=${draft.rest}
+        <${Field} label="Path and query" problem=${found.rest} hint=${html`<span class="mono">${urlOf(id, draft)}</span>`}
+          field=${(/** @type {string} */ fieldId) => html`<input id=${fieldId} class="mono" placeholder="/ what follows the name" autocomplete="off" spellcheck=${false} value=${draft.rest}
             onInput=${(/** @type {any} */ event) => change({ rest: event.target.value })} />`} />
       </div>
-      <${PairsField} legend="Headers" pairs=${draft.headers} change=${(/** @type {Draft["headers"]} */ headers) => change({ headers })} known=${KNOWN} check=${headerProblem} />
+      <${PairsField} legend="Headers" pairs=${draft.headers} known=${KNOWN} check=${headerProblem}
+        change=${(/** @type {Draft["headers"]} */ headers) => change({ headers })} />
       ${draft.later && html`
-        <${Field} label="Callback URL" problem=${found.callback} hint="Optional. The result is posted there. Private networks are refused unless queue.callbacks.allow names them."
-          field=${(/** @type {string} */ fieldId) => html`<input id=${fieldId} type="url" placeholder="https://" autocomplete="off" spellcheck=${false} value=${draft.callback}
-            onInput=${(/** @type {any} */ event) => change({ callback: event.target.value })} />`} />`}
+        <${Field} label="Callback URL" problem=${found.callback}
+          hint="Optional. The result is posted there. Private networks are refused unless queue.callbacks.allow names them."
+          field=${(/** @type {string} */ fieldId) => html`
+            <input id=${fieldId} type="url" placeholder="https://" autocomplete="off" spellcheck=${false} value=${draft.callback}
+              onInput=${(/** @type {any} */ event) => change({ callback: event.target.value })} />`} />`}
       <${Body} draft=${draft} change=${change} problem=${found.body} />
       <div class="actions">
-        <button class="primary" disabled=${call != null || !fine} aria-keyshortcuts="Control+Enter" title="Ctrl+Enter">${call ? "Calling…" : draft.later ? "Send to the queue" : "Call"}</button>
+        <button class="primary" disabled=${call != null || !fine} aria-keyshortcuts="Control+Enter" title="Ctrl+Enter">
+          ${call ? "Calling…" : draft.later ? "Send to the queue" : "Call"}
+        </button>
         ${call ? html`<button type="button" onClick=${() => call.stop.abort()}>Stop</button>` : html`<span class="hint wide-only">Ctrl+Enter</span>`}
         <span class="rest"></span>
         <${Commands} id=${id} draft=${draft} fine=${!found.rest} />
@@ -65,6 +70,7 @@ function Body(/** @type {{draft: Draft, change: (changed: Partial<Draft>) => voi
   const { kind, text, file } = draft;
   const empty = kind === "file" ? file === null : text === "";
   const printable = kind === "json" && !empty && jsonProblem(text) === "";
+  const sent = html`Sent as <span class="mono">${typeOf(draft)}</span>${kind === "file" && `, ${bytes(file?.size)}`}`;
   return html`
     <div class="field">
       <div class="body-head">
@@ -73,11 +79,9 @@ function Body(/** @type {{draft: Draft, change: (changed: Partial<Draft>) => voi
       </div>
       ${kind === "file"
         ? html`<${FileField} file=${file} choose=${(/** @type {File | null} */ chosen) => change({ file: chosen })} />`
-        : html`<textarea aria-label="Body as ${kind === "json" ? "JSON" : "text"}" rows="8" spellcheck=${false} value=${text} aria-invalid=${problem ? "true" : undefined}
-            onInput=${(/** @type {any} */ event) => change({ text: event.target.value })}></textarea>`}
-      ${problem && !empty
-        ? html`<p class="hint bad" role="alert">${problem}</p>`
-        : html`<p class="hint">${empty ? (problem ?? "An empty body is sent.") : html`Sent as <span class="mono">${typeOf(draft)}</span>${kind === "file" && `, ${bytes(file?.size)}`}`}</p>`}
+        : html`<textarea aria-label="Body as ${kind === "json" ? "JSON" : "text"}" rows="8" spellcheck=${false} value=${text}
+            aria-invalid=${problem ? "true" : undefined} onInput=${(/** @type {any} */ event) => change({ text: event.target.value })}></textarea>`}
+      ${problem && !empty ? html`<p class="hint bad" role="alert">${problem}</p>` : html`<p class="hint">${empty ? (problem ?? "An empty body is sent.") : sent}</p>`}
     </div>
   `;
 }

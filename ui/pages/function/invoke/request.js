@@ -10,7 +10,10 @@ export const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTION
 export const CALLBACK = "X-Callback-Url";
 
 /** Headers that a browser sets by itself, whatever a page says. */
-const BROWSERS = /^(accept-charset|accept-encoding|access-control-.*|connection|content-length|cookie2?|date|dnt|expect|host|keep-alive|origin|permissions-policy|proxy-.*|referer|sec-.*|te|trailer|transfer-encoding|upgrade|user-agent|via)$/i;
+const BROWSERS = new Set(
+  "accept-charset accept-encoding connection content-length cookie date dnt expect host keep-alive origin referer te trailer transfer-encoding upgrade user-agent via".split(" "),
+);
+const BROWSERS_KINDS = /^(access-control|proxy|sec)-/;
 
 /** Headers that mean something to the gateway or to most functions. */
 export const KNOWN = {
@@ -49,17 +52,24 @@ export function problems(/** @type {string} */ id, /** @type {Draft} */ draft) {
   if (!url.startsWith(base) || !/^([/?]|$)/.test(url.slice(base.length))) found.rest = "This path leads out of the function.";
   const bad = draft.headers.map(([name, value]) => headerProblem(name, value)).find(Boolean);
   if (bad) found.headers = bad;
-  if (hasBody(draft) && draft.kind === "json" && draft.text.trim() !== "" && jsonProblem(draft.text)) found.body = `This is no JSON: ${jsonProblem(draft.text)}`;
-  if (hasBody(draft) && draft.kind === "file" && !draft.file) found.body = "Choose a file.";
-  if (draft.later && draft.callback.trim() !== "" && !/^https?:\/\/[^/]/i.test(draft.callback.trim())) found.callback = "It has to begin with http:// or https://, and name a host.";
+  const body = hasBody(draft) ? bodyProblem(draft) : "";
+  if (body) found.body = body;
+  const callback = draft.later ? draft.callback.trim() : "";
+  if (callback !== "" && !/^https?:\/\/[^/]/i.test(callback)) found.callback = "It has to begin with http:// or https://, and name a host.";
   return found;
+}
+
+function bodyProblem(/** @type {Draft} */ { kind, text, file }) {
+  if (kind === "file") return file ? "" : "Choose a file.";
+  const problem = kind === "json" && text.trim() !== "" ? jsonProblem(text) : "";
+  return problem && `This is no JSON: ${problem}`;
 }
 
 /** What is wrong with a header; empty where nothing is. */
 export function headerProblem(/** @type {string} */ name, /** @type {string} */ value) {
   const trimmed = name.trim();
   if (trimmed === "") return value.trim() === "" ? "" : "A header needs a name.";
-  if (BROWSERS.test(trimmed)) return `A page cannot set ${trimmed}: the browser does. Copy the call as a command instead.`;
+  if (BROWSERS.has(trimmed.toLowerCase()) || BROWSERS_KINDS.test(trimmed.toLowerCase())) return `A page cannot set ${trimmed}: the browser does. Copy the call as a command instead.`;
   try {
     new Headers([[trimmed, value]]);
     return "";

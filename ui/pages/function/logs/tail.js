@@ -27,6 +27,8 @@ const STOOD_MS = 5000;
 /** Refusals that another try does not change. */
 const FINAL = [400, 401, 403, 404, 422, 501];
 
+const GAP = "Lines may be missing here: the gateway keeps the newest ones only.";
+
 /** Colours, moves and links of a terminal, which have no meaning here. */
 const ESCAPES = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\))/g;
 
@@ -93,7 +95,7 @@ class Seen {
     /** @type {Line[]} */
     const made = [];
     // The last line comes again when the gateway still has it; else those after it may be gone, too.
-    if (this.resumed && fresh.length === lines.length && lines.length > 0) made.push({ key: this.next++, timestamp: "", instance: "", text: "Lines may be missing here: the gateway keeps the newest ones only.", gap: true });
+    if (this.resumed && fresh.length === lines.length && lines.length > 0) made.push({ key: this.next++, timestamp: "", instance: "", text: GAP, gap: true });
     if (lines.length > 0) this.resumed = false;
     for (const line of fresh) {
       if (line.timestamp !== this.last) this.ofLast.clear();
