@@ -98,7 +98,7 @@ function Metrics(/** @type {{listen: string}} */ { listen }) {
   const at = listen.lastIndexOf(":");
   const [host, port] = [listen.slice(0, at), listen.slice(at + 1)];
   const all = host === "0.0.0.0" || host === "[::]";
-  return html`<code>/metrics</code> on port <code>${port}</code>${all ? "" : html` of <code>${host}</code> only`}, for Prometheus`;
+  return html`<code>/metrics</code> on ${port === "0" ? "a free port" : html`port <code>${port}</code>`}${all ? "" : html` of <code>${host}</code> only`}, for Prometheus`;
 }
 
 function Provider(/** @type {{info: {value: any, problem: string, again: () => void}, config: ConfigShown | null}} */ { info, config }) {
@@ -144,7 +144,7 @@ function Queue(/** @type {{config: ConfigShown | null}} */ { config }) {
         ["Waiting", `${count(sum("queued"))}${sum("retrying") ? `, and ${count(sum("retrying"))} to be tried again` : ""}`],
         ["Running", `${count(sum("running"))}${config ? ` of ${count(config.config.queue.workers)} at once` : ""}`],
         ["Callbacks", count(sum("callbacks"))],
-        ["Oldest waits", oldest && since(oldest)],
+        ["Oldest call", oldest && since(oldest)],
         ["Calls", html`<a href=${to(["async"])}>${busy > 0 ? `Of ${plural(busy, "function")}` : "All of them"}</a>`],
       ]} />`}
     </section>
