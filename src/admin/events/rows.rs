@@ -6,7 +6,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::functions::invocations;
+use crate::admin::functions::invocations;
 use crate::function::whole;
 use crate::functions::{Function, Noted, Snapshot};
 use crate::gateway::Gateway;
