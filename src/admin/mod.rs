@@ -21,6 +21,7 @@ mod routes;
 mod scaling;
 mod secrets;
 mod stack;
+mod store;
 mod telemetry;
 mod ui;
 
@@ -89,6 +90,7 @@ fn api() -> Api<Arc<Gateway>> {
         .route("/system/alert", alert::all())
         .route("/system/routes/match", routes::all())
         .route("/system/stack", stack::all())
+        .route("/system/store", store::all(Arc::default()))
         .route("/system/async", calls::all())
         .route("/system/async/{id}", calls::one())
         .route("/system/async/{id}/replay", calls::replaying())

@@ -25,6 +25,17 @@ pub fn masked(config: &Config) -> Value {
     tree
 }
 
+/// Where the function store comes from, as it may be shown.
+pub fn shown_store(config: &Config) -> Option<String> {
+    let source = config.ui.store.as_ref()?;
+    let secret = config.from_files.contains("ui.store");
+    Some(if secret {
+        MASK.to_owned()
+    } else {
+        source.to_string()
+    })
+}
+
 /// The same with its secrets, to be compared and never shown.
 pub(super) fn plain(config: &Config) -> Value {
     json!({
@@ -32,7 +43,10 @@ pub(super) fn plain(config: &Config) -> Value {
         "server": server(&config.server),
         "timeouts": timeouts(&config.timeouts),
         "admin": admin(&config.admin),
-        "ui": { "enabled": config.ui.enabled, "store": config.ui.store },
+        "ui": {
+            "enabled": config.ui.enabled,
+            "store": config.ui.store.as_ref().map(ToString::to_string),
+        },
         "provider": provider(config),
         "scale": scale(&config.scale),
         "queue": queue(&config.queue),

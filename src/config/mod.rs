@@ -31,7 +31,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use load::{Error, Flags, Loaded, Sources, load};
-pub use masked::{masked, shown_servers, without_users};
+pub use masked::{masked, shown_servers, shown_store, without_users};
 
 use crate::function::{Codes, FunctionName, RetryLabels, Scaling};
 
@@ -169,8 +169,27 @@ pub struct BasicAuth {
 pub struct Ui {
     /// Whether `/ui/` is served.
     pub enabled: bool,
-    /// The function store: an `http(s)` address or a file.
-    pub store: Option<String>,
+    /// Where the function store comes from; `None`: from this program.
+    pub store: Option<StoreSource>,
+}
+
+/// Where a function store comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreSource {
+    /// An address of http or https.
+    Url(http::Uri),
+    /// A file of this machine.
+    File(PathBuf),
+}
+
+/// As it is written.
+impl fmt::Display for StoreSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => url.fmt(f),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// Who owns functions. Restart to change the kind.

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use schemars::{Schema, json_schema};
 
 use super::suggest;
-use super::{HostPort, Isolation, LogFormat, LogOutput, Mode, Upstream};
+use super::{HostPort, Isolation, LogFormat, LogOutput, Mode, StoreSource, Upstream};
 use crate::duration::{parse_duration, parse_size};
 use crate::function::{Measure, is_load, is_proportion};
 use crate::quantity::{parse_cpu, parse_memory};
@@ -204,6 +204,35 @@ impl Value for Network {
 impl Value for HttpUrl {
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self(read_url(text)?))
+    }
+}
+
+impl Value for StoreSource {
+    fn read(text: &str) -> Result<Self, String> {
+        let advice = "write it like `https://host/functions.json`, or name a file";
+        if text.is_empty() {
+            return Err(format!("is empty, {advice}"));
+        }
+        if !text.contains("://") {
+            return Ok(Self::File(text.into()));
+        }
+        let uri: Uri = text
+            .parse()
+            .map_err(|_| format!("is not an address, {advice}"))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(format!("is neither of http nor of https, {advice}"));
+        }
+        if uri.host().is_none_or(str::is_empty) {
+            return Err(format!("names no host, {advice}"));
+        }
+        check_port(&uri)?;
+        if uri
+            .authority()
+            .is_some_and(|place| place.as_str().contains('@'))
+        {
+            return Err("names a user, credentials are not sent to a store".to_owned());
+        }
+        Ok(Self::Url(uri))
     }
 }
 
@@ -444,10 +473,15 @@ fn read_url(text: &str) -> Result<Uri, String> {
     if uri.host().is_none_or(str::is_empty) {
         return Err(format!("names no host, {advice}"));
     }
-    if uri.port_u16() == Some(0) || (uri.port().is_none() && has_port(&uri)) {
+    check_port(&uri)?;
+    Ok(uri)
+}
+
+fn check_port(uri: &Uri) -> Result<(), String> {
+    if uri.port_u16() == Some(0) || (uri.port().is_none() && has_port(uri)) {
         return Err("has a port that is not between 1 and 65535".to_owned());
     }
-    Ok(uri)
+    Ok(())
 }
 
 /// Whether something stands where the port should: `http` keeps a bad port in the authority.

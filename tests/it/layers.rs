@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top; each line may use itself and what stands before it.
 const LAYERS: &[&[&str]] = &[
-    &["duration", "quantity", "durable", "hop_by_hop"],
+    &["duration", "quantity", "durable", "hop_by_hop", "outbound"],
     &["function"],
     &["error"],
     &["config"],
@@ -33,8 +33,11 @@ const WALLS: &[(&str, &[&str])] = &[
     // The server names it where it says what goes to the log.
     ("async_nats", &["queue/jetstream", "server/mod.rs"]),
     ("redb", &["queue/embedded"]),
-    ("rustls", &["worker/callback"]),
-    ("hyper_rustls", &["worker/callback"]),
+    ("rustls", &["outbound.rs"]),
+    (
+        "hyper_rustls",
+        &["outbound.rs", "worker/callback", "admin/store"],
+    ),
     ("axum", &["admin/", "proxy/admin_bridge.rs"]),
     ("rust_embed", &["admin/ui.rs"]),
     ("flate2", &["admin/ui.rs"]),

@@ -19,16 +19,8 @@ use super::problem::Problem;
 use super::value::Value;
 use super::{AccessLog, Config, LogFormat, LogOutput, Timeouts, Ui};
 
-/// Keys whose feature this version does not have, and whether a file sets them.
-pub(super) const INACTIVE: &[(&str, IsSet)] = &[("ui.store", |file| {
-    file.ui.as_ref().is_some_and(|ui| ui.store.is_some())
-})];
-
 /// Longest part of a wrong value that is shown, in characters.
 const SHOWN: usize = 80;
-
-/// Whether a file sets a key.
-pub(super) type IsSet = fn(&File) -> bool;
 
 /// What came to light while a configuration was put together.
 #[derive(Debug, Default)]
@@ -53,28 +45,12 @@ impl Notes {
 
 /// Builds the configuration. It is complete even if there are problems; then it must not be used.
 pub fn build(file: File, environment: &Environment, notes: &mut Notes) -> Config {
-    inactive(&file, notes);
     let reader = Reader {
         environment,
         notes,
         from_files: BTreeSet::new(),
     };
     reader.config(file)
-}
-
-fn inactive(file: &File, notes: &mut Notes) {
-    let set: Vec<&str> = INACTIVE
-        .iter()
-        .filter(|(_, is_set)| is_set(file))
-        .map(|(key, _)| *key)
-        .collect();
-    if !set.is_empty() {
-        let message = format!(
-            "accepted, but not active in this version: {}",
-            set.join(", ")
-        );
-        notes.warn(Origin::File(0, 0), message);
-    }
 }
 
 /// Reads values, and keeps what it learns about them.

@@ -22,7 +22,7 @@ pub use yaml::{parse, parse_stack};
 use super::value::{
     Cpu, HttpUrl, Load, Memory, Network, Proportion, ProviderWord, QueueWord, Size, Threads,
 };
-use super::{Isolation, LogFormat, LogOutput, Mode, Upstream};
+use super::{Isolation, LogFormat, LogOutput, Mode, StoreSource, Upstream};
 use crate::function::Measure;
 
 /// Configuration of the gateway. Durations are written `1m30s` or `250ms`, a bare number is
@@ -137,8 +137,9 @@ pub struct BasicAuth {
 pub struct Ui {
     /// Whether `/ui/` is served. Default: true.
     pub enabled: Option<Scalar<bool>>,
-    /// The function store, an `http(s)` address or a file. Not active in this version.
-    pub store: Option<Scalar<String>>,
+    /// Where the portal's functions to choose from are listed: an `http(s)` address or a file, in
+    /// the format of OpenFaaS' function store. Default: a short list in the program.
+    pub store: Option<Scalar<StoreSource>>,
 }
 
 /// Who owns functions.

@@ -12,7 +12,6 @@ use super::{Flags, REMOTE, config_with, read, refusal, shown};
 fn the_file_warns_of_what_it_cannot_do() {
     let text = "\
 queue: { workers: 3 }
-ui: { store: /s.json }
 admin: { basic_auth: { enabled: false } }
 server: { listen: \"127.0.0.1:1\" }
 routes: [{ function: later }]
@@ -21,8 +20,7 @@ routes: [{ function: later }]
     assert_eq!(
         loaded.warnings,
         [
-            "g.yaml: accepted, but not active in this version: ui.store",
-            "g.yaml:5:22: `routes.0.function`: no function `later` is declared, calls fail until \
+            "g.yaml:4:22: `routes.0.function`: no function `later` is declared, calls fail until \
              it is deployed",
         ]
     );

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::duration::format_duration;
+use crate::outbound::NoRoots;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,10 +40,7 @@ pub enum PostError {
         why: String,
     },
     /// No certificate can be checked on this machine.
-    #[error(
-        "https needs root certificates, and this machine has none that can be used ({0}): install \
-         them (ca-certificates), or name a file with SSL_CERT_FILE"
-    )]
+    #[error("{0}")]
     NoRoots(String),
     /// The host is not who it says, or speaks no TLS.
     #[error("no secure connection to {host}: {why}")]
@@ -58,6 +56,12 @@ pub enum PostError {
     /// What came back is no answer, or the connection broke.
     #[error("no answer: {0}")]
     Broken(String),
+}
+
+impl From<NoRoots> for PostError {
+    fn from(error: NoRoots) -> Self {
+        Self::NoRoots(error.to_string())
+    }
 }
 
 impl PostError {

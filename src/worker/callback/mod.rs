@@ -11,23 +11,16 @@ mod request;
 mod target;
 
 use std::error::Error;
-use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
-use rustls::client::WantsClientCert;
-use rustls::crypto::ring;
-use rustls::{ClientConfig, ConfigBuilder, WantsVerifier};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -39,6 +32,7 @@ use target::Target;
 
 use super::retry_after::retry_after;
 use crate::config::Callbacks;
+use crate::outbound::Tls;
 use crate::queue::{Outcome, Record};
 use crate::signature::Signer;
 
@@ -51,8 +45,7 @@ const MAX_BODY: usize = 8 << 10;
 /// Posts results; one for all of them.
 #[derive(Default)]
 pub struct Poster {
-    /// How TLS is spoken, once somebody needed it.
-    tls: OnceCell<Arc<ClientConfig>>,
+    tls: Tls,
 }
 
 /// What the receiver answered.
@@ -98,7 +91,7 @@ impl Poster {
             return Ok(MaybeHttpsStream::Http(connector.connect().await?));
         }
         // Ours is always ready, and so is this one then.
-        let mut connector = HttpsConnector::from((connector, self.tls().await?));
+        let mut connector = HttpsConnector::from((connector, self.tls.client().await?));
         let stream = connector.call(target.url.clone()).await;
         stream.map_err(|error| match error.downcast() {
             Ok(error) => *error,
@@ -108,29 +101,6 @@ impl Poster {
             },
         })
     }
-
-    /// The machine's root certificates are read by the first post that needs them: reading takes a
-    /// while, and where there are none, some may be installed until the next try.
-    async fn tls(&self) -> Result<Arc<ClientConfig>, PostError> {
-        let load = || async {
-            let loaded = spawn_blocking(|| client(ConfigBuilder::with_native_roots)).await;
-            let loaded = loaded.map_err(io::Error::other).flatten();
-            loaded.map_err(|error| PostError::NoRoots(error.to_string()))
-        };
-        self.tls.get_or_try_init(load).await.cloned()
-    }
-}
-
-/// A client of TLS that trusts `roots`.
-fn client(
-    roots: impl FnOnce(
-        ConfigBuilder<ClientConfig, WantsVerifier>,
-    ) -> io::Result<ConfigBuilder<ClientConfig, WantsClientCert>>,
-) -> io::Result<Arc<ClientConfig>> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = roots(builder.map_err(io::Error::other)?)?;
-    Ok(Arc::new(builder.with_no_client_auth()))
 }
 
 /// Sends the request and notes in `posted` what was answered, as soon as it was. The connection lives

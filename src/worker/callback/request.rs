@@ -8,6 +8,7 @@ use http_body_util::Full;
 
 use super::target::Target;
 use crate::hop_by_hop;
+use crate::outbound::USER_AGENT;
 use crate::queue::{Outcome, Record};
 use crate::signature::Signer;
 
@@ -16,10 +17,6 @@ const CALL_ID: HeaderName = HeaderName::from_static("x-call-id");
 const DURATION: HeaderName = HeaderName::from_static("x-duration-seconds");
 const NAME: HeaderName = HeaderName::from_static("x-function-name");
 const TRUNCATED: HeaderName = HeaderName::from_static("x-function-truncated");
-
-/// Who posts.
-const USER_AGENT: HeaderValue =
-    HeaderValue::from_static(concat!("gateway/", env!("CARGO_PKG_VERSION")));
 
 /// The post of what a function answered. Its connection is used once.
 pub fn request(

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 use rustls::RootCertStore;
+use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::outbound;
 use crate::queue::{CallId, Invocation, State, Then, Try};
 
 /// Long enough for everything that ends by itself.
@@ -526,9 +527,9 @@ async fn secure(names: &[&str]) -> (Receiver, Poster) {
 }
 
 fn trusting(roots: RootCertStore) -> Poster {
-    let client = client(|builder| Ok(builder.with_root_certificates(roots)));
+    let client = outbound::client(|builder| Ok(builder.with_root_certificates(roots)));
     Poster {
-        tls: OnceCell::new_with(Some(client.unwrap())),
+        tls: client.unwrap().into(),
     }
 }
 

@@ -22,3 +22,4 @@ mod scale;
 mod scaling;
 mod secrets;
 mod stack;
+mod store;
