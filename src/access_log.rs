@@ -58,6 +58,7 @@ pub struct Record {
 }
 
 /// Where records are handed over.
+#[derive(Clone)]
 pub struct AccessLog {
     records: SyncSender<Message>,
     dropped: IntCounter,

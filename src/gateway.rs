@@ -50,6 +50,8 @@ pub struct Gateway {
     pub credentials: ArcSwapOption<Credentials>,
     /// The way to a graceful end.
     pub drain: Drain,
+    /// When it was started (RFC 3339).
+    pub started_at: String,
     status: ArcSwap<ConfigStatus>,
     reloader: Mutex<Reloader>,
 }
@@ -151,6 +153,7 @@ impl Gateway {
             signer: ArcSwapOption::new(parts.signer),
             credentials: ArcSwapOption::new(parts.credentials),
             drain: Drain::default(),
+            started_at: status.loaded_at.clone(),
             status: ArcSwap::from_pointee(status),
             reloader: Mutex::new(Reloader {
                 sources,

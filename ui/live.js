@@ -17,10 +17,13 @@ import { useEffect, useState } from "./html.js";
  * @property {number} in_flight
  * @property {number} waiting
  * @property {number} queued
+ * @property {boolean} declared in the configuration file: changed there, and not here
+ * @property {boolean} updating a new revision starts that will take over
  * @property {string | null} problem
  * @property {{at: string, status: number, reason: string | null, call_id: string | null} | null} last_error
  *
  * @typedef {object} Status how the gateway is
+ * @property {{release: string, sha: string, arch: string, started_at: string}} [gateway]
  * @property {{generation: number, last_error: string | null, pending_restart: string[], warnings: string[]}} config
  * @property {{kind: string, up: boolean}} provider
  * @property {{problem: string | null, queued: number, retrying: number, running: number}} queue
@@ -199,6 +202,8 @@ function row(/** @type {api.FunctionStatus} */ status, /** @type {Map<string, nu
     in_flight: before?.in_flight ?? 0,
     waiting: before?.waiting ?? 0,
     queued: before?.queued ?? 0,
+    declared: before?.declared ?? false,
+    updating: before?.updating ?? false,
     problem: status.problem ?? null,
     last_error: before?.last_error ?? null,
   };

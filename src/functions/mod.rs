@@ -54,6 +54,8 @@ pub struct Function {
     pub each: Option<usize>,
     /// Replicas that can be called, whoever has their addresses.
     pub available: u64,
+    /// Whether a new revision of it is about to take over.
+    pub updating: bool,
     /// What outlives the snapshot.
     pub live: Arc<Live>,
 }
@@ -259,6 +261,7 @@ mod tests {
             },
             each: None,
             available: replicas as u64,
+            updating: false,
             live: Live::new(capacity, Metrics::new().unwrap().function("f")),
             name,
         })

@@ -440,6 +440,7 @@ impl Making<'_> {
             desired: provided.map(|view| view.desired),
             each: each.map(|(slots, each)| places(each, slots)),
             available: provided.map_or(found.replicas.len() as u64, |view| view.available),
+            updating: provided.is_some_and(|view| view.updating),
             ..function(name, found, path, rules, live)
         };
         self.functions.insert(name.clone(), Arc::new(function));
@@ -533,6 +534,7 @@ fn function(
         retry: rules.retry,
         each: None,
         available: 0,
+        updating: false,
         live,
     }
 }
@@ -620,6 +622,7 @@ mod tests {
             scaling: Scaling::default(),
             retry: RetryLabels::default(),
             slots: 1,
+            updating: false,
             problem: None,
         })
     }

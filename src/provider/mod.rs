@@ -217,6 +217,8 @@ pub struct FunctionView {
     /// Replicas that each of `replicas` stands for: more than one where there is a process for each
     /// call, and no address for each replica.
     pub slots: u64,
+    /// Whether a new revision of it is about to take the place of the one that serves.
+    pub updating: bool,
     /// Why the function cannot be called now, in words for its owner.
     pub problem: Option<Arc<str>>,
 }
@@ -227,7 +229,8 @@ impl FunctionView {
         let mut replicas = self.replicas.iter().zip(&other.replicas);
         (self.desired, self.available, self.scaling, self.slots)
             == (other.desired, other.available, other.scaling, other.slots)
-            && (self.retry, &self.problem) == (other.retry, &other.problem)
+            && (self.retry, self.updating, &self.problem)
+                == (other.retry, other.updating, &other.problem)
             && self.replicas.len() == other.replicas.len()
             && replicas.all(|(a, b)| Arc::ptr_eq(a, b))
     }

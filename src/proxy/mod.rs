@@ -48,18 +48,28 @@ pub struct Proxy {
     gateway: Arc<Gateway>,
     admin: Option<AdminBridge>,
     /// Kilobytes of bodies of asynchronous calls that may be held at once.
-    bodies: Semaphore,
+    bodies: Arc<Semaphore>,
     log: AccessLog,
 }
 
 impl Proxy {
-    /// A proxy for `gateway`. Without a router, the API and the portal live elsewhere.
-    pub fn new(gateway: Arc<Gateway>, router: Option<admin::Router>, log: AccessLog) -> Self {
+    /// A proxy for the functions of `gateway`.
+    pub fn new(gateway: Arc<Gateway>, log: AccessLog) -> Self {
         Self {
             gateway,
-            admin: router.map(AdminBridge::new),
-            bodies: Semaphore::new(body::KILOBYTES),
+            admin: None,
+            bodies: Arc::new(Semaphore::new(body::KILOBYTES)),
             log,
+        }
+    }
+
+    /// The same with the API and the portal. Both share their bounds.
+    pub fn with_admin(&self, router: admin::Router) -> Self {
+        Self {
+            gateway: Arc::clone(&self.gateway),
+            admin: Some(AdminBridge::new(router)),
+            bodies: Arc::clone(&self.bodies),
+            log: self.log.clone(),
         }
     }
 }

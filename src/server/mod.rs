@@ -331,23 +331,25 @@ fn serve(
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config, threads));
     server.bootstrap();
 
-    let router = admin::router(Arc::clone(&gateway));
-    let own_port = listeners.admin.is_none();
-    let proxy = Proxy::new(Arc::clone(&gateway), own_port.then(|| router.clone()), log);
-    let mut options = HttpServerOptions::default();
-    options.h2c = config.server.h2c;
-    let guard = Guard::new(
-        pingora_proxy::http_proxy(&server.configuration, proxy),
-        Arc::clone(&gateway),
-        options,
-        config.server.max_connections.into(),
-    );
+    let functions = Proxy::new(Arc::clone(&gateway), log);
+    let all = functions.with_admin(admin::router(Arc::clone(&gateway)));
     let (stop_accepting, accepting) = watch::channel(false);
-    if listeners.proxy.is_some() {
+    // Where the API has an address of its own, functions can be called there as well: the portal, and
+    // who has one address for everything, do.
+    let (public, own) = match listeners.admin {
+        Some(bound) => (functions, Some(("admin", bound, all, 1))),
+        None => (all, None),
+    };
+    let public = listeners
+        .proxy
+        .map(|bound| ("proxy", bound, public, threads));
+    for (name, bound, proxy, threads) in public.into_iter().chain(own) {
+        let guard = guard(&server.configuration, config, &gateway, proxy);
         server.add_service(ProxyService {
-            bound: listeners.proxy,
-            inner: ListeningService::new("proxy".to_owned(), guard),
-            stop: accepting,
+            name,
+            bound: Some(bound),
+            inner: ListeningService::new(name.to_owned(), guard),
+            stop: accepting.clone(),
             threads,
         });
     }
@@ -357,9 +359,6 @@ fn serve(
         1,
         http(listeners.metrics, telemetry),
     ));
-    if let Some(bound) = listeners.admin {
-        server.add_service(Background::new("admin", 1, http(bound, router)));
-    }
     server.add_service(Background::new("functions", 1, tasks.registry));
     // Forking is done here, apart from the proxy's threads.
     server.add_service(Background::new("provider", threads, tasks.provider));
@@ -379,6 +378,17 @@ fn serve(
             provider_ended: tasks.provider_ended,
         }),
     });
+}
+
+fn guard(conf: &Arc<ServerConf>, config: &Config, gateway: &Arc<Gateway>, proxy: Proxy) -> Guard {
+    let mut options = HttpServerOptions::default();
+    options.h2c = config.server.h2c;
+    Guard::new(
+        pingora_proxy::http_proxy(conf, proxy),
+        Arc::clone(gateway),
+        options,
+        config.server.max_connections.into(),
+    )
 }
 
 fn server_conf(config: &Config, threads: usize) -> ServerConf {

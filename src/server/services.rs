@@ -35,6 +35,8 @@ pub fn http(bound: Bound, router: admin::Router) -> Task {
 /// The proxy on a listener that is bound already, under a stop signal of our own: Pingora's closes
 /// the listener at once, before load balancers have noticed the end.
 pub struct ProxyService {
+    /// What it is called in messages.
+    pub name: &'static str,
     /// Taken when the service starts.
     pub bound: Option<Bound>,
     /// Pingora's part.
@@ -70,7 +72,7 @@ impl Service for ProxyService {
     }
 
     fn name(&self) -> &str {
-        "proxy"
+        self.name
     }
 
     fn threads(&self) -> Option<usize> {

@@ -107,7 +107,7 @@ function Line(/** @type {{row: Row, index: number, values: number[] | undefined,
       <td class="number"><${Sparkline} values=${values} />${figure(row.calls_per_second)}</td>
       <td class="number wide-only">${count(row.invocations)}</td>
       <td class="wide-only"><${LastError} row=${row} /></td>
-      <td class="wide-only end"><button type="button" class="quiet" aria-label="Delete ${row.id}" disabled=${!changeable(row)} onClick=${() => askDelete(row.id)}>Delete</button></td>
+      <td class="wide-only end"><button type="button" class="quiet" aria-label="Delete ${row.id}" disabled=${reasonNotToChange(row) !== ""} title=${reasonNotToChange(row)} onClick=${() => askDelete(row.id)}>Delete</button></td>
     </tr>
   `;
 }
@@ -136,14 +136,18 @@ export function askDelete(/** @type {string} */ id, then = () => {}) {
   });
 }
 
-/** Whether a provider owns it, and can be asked. */
-export const changeable = (/** @type {Row | undefined} */ row) => row != null && row.replicas !== null && live.status?.provider.up !== false;
+/** Why a function cannot be changed from here; empty where it can. */
+export function reasonNotToChange(/** @type {Row} */ row) {
+  if (row.declared) return "It is declared in the configuration file: change it there.";
+  return live.status?.provider.up === false ? "The provider cannot be reached." : "";
+}
 
 /** How a function is, in a word for people and one for the style sheet. */
 export function state(/** @type {Row} */ row) {
   if (row.problem) return { word: `failed: ${row.problem}`, kind: "failed" };
   if (row.replicas === 0) return { word: "asleep, woken by a call", kind: "asleep" };
   if (row.available === 0) return { word: "starting", kind: "starting" };
+  if (row.updating) return { word: "ready, a new revision starts", kind: "ready" };
   return { word: "ready", kind: "ready" };
 }
 

@@ -242,9 +242,8 @@ async function known(/** @type {string} */ wanted) {
   ]);
   if ("refused" in secrets) return secrets;
   const namespace = wanted || namespaces[0] || "";
-  const used = [...functions.map(usesOf), ...declared(config?.config.functions ?? {}, namespaces[0] ?? "")];
   const users = /** @type {Map<string, string[]>} */ (new Map());
-  for (const uses of used) {
+  for (const uses of functions.map(usesOf)) {
     if (namespaces.length > 0 && uses.namespace !== namespace) continue;
     for (const name of uses.secrets) users.set(name, [...(users.get(name) ?? []), uses.id]);
   }
@@ -260,12 +259,4 @@ function notOffered(/** @type {unknown} */ error) {
 
 function usesOf(/** @type {api.FunctionStatus} */ { name, namespace = "", secrets }) {
   return { id: namespace ? `${name}.${namespace}` : name, namespace, secrets: secrets ?? [] };
-}
-
-/** Functions of the configuration file: their status does not name their secrets. */
-function declared(/** @type {Record<string, {secrets?: string[]}>} */ functions, /** @type {string} */ first) {
-  return Object.entries(functions).map(([key, { secrets = [] }]) => {
-    const { name, namespace } = api.split(key);
-    return usesOf({ name, namespace: namespace || first, secrets });
-  });
 }

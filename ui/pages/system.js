@@ -11,7 +11,10 @@ import { Tree, yaml } from "../parts/tree.js";
 import { to } from "../route.js";
 import { ago, count, moment, plural } from "../words.js";
 
-/** @typedef {import("../api.js").ConfigShown} ConfigShown */
+/**
+ * @typedef {import("../api.js").ConfigShown} ConfigShown
+ * @typedef {import("../live.js").Status} Status
+ */
 
 const EVERY_MS = 15_000;
 const QUEUE_MS = 5_000;
@@ -52,7 +55,7 @@ export function Page() {
     ${config.problem && html`<${Problem} text="The configuration could not be read: ${config.problem}" again=${config.again} />`}
     <div class="stack">
       <div class="columns narrow">
-        <${About} info=${info.value} config=${shown} />
+        <${About} info=${info.value} program=${status?.gateway} config=${shown} />
         <${Provider} info=${info} config=${shown} />
         <${Queue} config=${shown} />
       </div>
@@ -70,8 +73,9 @@ const Facts = (/** @type {{facts: [string, any][]}} */ { facts }) => html`
   </dl>
 `;
 
-function About(/** @type {{info: any, config: ConfigShown | null}} */ { info, config }) {
-  const { release, sha } = info?.version ?? {};
+/** The stream tells of the program even while the provider, which `info` asks, is down. */
+function About(/** @type {{info: any, program: Status["gateway"] | undefined, config: ConfigShown | null}} */ { info, program, config }) {
+  const { release, sha } = program ?? info?.version ?? {};
   const { server, admin } = config?.config ?? {};
   const known = sha && sha !== "unknown";
   const later = (/** @type {string} */ key) => config?.pending_restart.includes(key) && " from the next start on";
@@ -81,9 +85,8 @@ function About(/** @type {{info: any, config: ConfigShown | null}} */ { info, co
       <${Facts} facts=${[
         ["Version", release],
         ["Commit", known && html`<code title=${sha}>${sha.slice(0, COMMIT)}</code>`],
-        ["Architecture", info?.arch],
-        // Later ones say when they were read, the first one when the gateway was started.
-        ["Started", config?.generation === 1 && since(config.loaded_at)],
+        ["Architecture", program?.arch ?? info?.arch],
+        ["Started", program && since(program.started_at)],
         ["Listens on", server && html`<code>${server.listen}</code>${later("server.listen")}`],
         ["API and portal", admin?.listen && html`<code>${admin.listen}</code>${later("admin.listen")}`],
         ["Metrics", server && html`<${Metrics} listen=${server.metrics} />${later("server.metrics")}`],

@@ -48,7 +48,11 @@ pub struct Row {
     waiting: u64,
     /// Asynchronous calls that wait for their first try.
     queued: u64,
-    /// Why it cannot be called.
+    /// Whether the configuration file declares it: then it is changed there, and not by the API.
+    declared: bool,
+    /// Whether a new revision starts that will take the place of the one that serves.
+    updating: bool,
+    /// Why it cannot be called, or why its new revision does not take over.
     problem: Option<Arc<str>>,
     /// The last call that failed; a restart forgets it.
     last_error: Option<LastError>,
@@ -129,6 +133,8 @@ impl Row {
             in_flight: numbers.in_flight,
             waiting: numbers.waiting,
             queued: numbers.queued,
+            declared: snapshot.config.functions.contains_key(&function.name),
+            updating: function.updating,
             problem: problem.map(|problem| Arc::clone(&problem.why)),
             last_error: function.live.last_error.get().map(LastError::of),
         }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::super::info::{COMMIT, RELEASE};
 use crate::config::Provider;
 use crate::gateway::Gateway;
 
@@ -10,11 +11,25 @@ use crate::gateway::Gateway;
 #[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[schemars(rename = "GatewayStatus")]
 pub struct Status {
+    gateway: Program,
     config: Config,
     provider: ProviderStatus,
     queue: Queue,
     /// Whether the gateway is about to end.
     draining: bool,
+}
+
+/// What runs.
+#[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
+struct Program {
+    /// The gateway's version.
+    release: &'static str,
+    /// The commit it was built from, or `unknown`.
+    sha: &'static str,
+    /// The architecture it was built for.
+    arch: &'static str,
+    /// When it was started (RFC 3339).
+    started_at: String,
 }
 
 /// How the configuration stands.
@@ -58,10 +73,22 @@ impl Status {
     /// How the gateway is now.
     pub fn of(gateway: &Gateway) -> Self {
         Self {
+            gateway: Program::of(gateway),
             config: Config::of(gateway),
             provider: ProviderStatus::of(gateway),
             queue: Queue::of(gateway),
             draining: gateway.drain.draining(),
+        }
+    }
+}
+
+impl Program {
+    fn of(gateway: &Gateway) -> Self {
+        Self {
+            release: RELEASE,
+            sha: COMMIT,
+            arch: std::env::consts::ARCH,
+            started_at: gateway.started_at.clone(),
         }
     }
 }

@@ -114,7 +114,8 @@ pub struct Admin {
     /// External check, asked about every request while a password is required: `GET` with the
     /// request's headers, 200 lets it in. It takes the place of the gateway's own check.
     pub auth_proxy_url: Option<Scalar<HttpUrl>>,
-    /// An address of its own for `/system/*` and `/ui/*`. Default: they share `server.listen`.
+    /// An address of their own for `/system/*` and `/ui/*`, where functions can be called as well. Default:
+    /// they share `server.listen`.
     /// Restart to change.
     pub listen: Option<Scalar<SocketAddr>>,
 }

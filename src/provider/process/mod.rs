@@ -225,6 +225,7 @@ impl Runner {
                 scaling: desired.scaling,
                 retry: desired.retry,
                 slots: 1,
+                updating: false,
                 problem: None,
             };
             (name.clone(), Arc::new(view))

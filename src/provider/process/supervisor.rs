@@ -298,6 +298,7 @@ impl Function {
             scaling: self.desired.scaling,
             retry: self.desired.retry,
             slots: if counted { desired.max(1) } else { 1 },
+            updating: self.next.is_some(),
             problem: self.problem(|condition| !condition.mishap),
         }
     }

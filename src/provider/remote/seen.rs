@@ -62,6 +62,7 @@ impl Listed {
                 .map(RetryLabels::of)
                 .unwrap_or_default(),
             slots: 1,
+            updating: false,
             problem: None,
         }
     }

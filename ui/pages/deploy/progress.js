@@ -14,7 +14,7 @@ import { plural } from "../../words.js";
  * @typedef {{kind: "current" | "done" | "failed" | "later", text: any}} Step
  */
 
-/** An update counts as done when nothing was wrong for so long: only what fails is told. */
+/** An update that was not seen to be under way within so long is done: it was a matter of a moment. */
 const SETTLED_MS = 3000;
 /** The namespace that providers usually take where none is named. */
 const USUAL = "openfaas-fn";
@@ -70,8 +70,8 @@ function steps(/** @type {Row | undefined} */ row, /** @type {boolean} */ update
 
 /** How far it is. */
 export function stageOf(/** @type {Row | undefined} */ row, updated = false, settled = true) {
-  if (!row || (updated && !settled && !row.problem?.includes("new revision"))) return "starting";
-  if (row.problem) return "failed";
+  if (row?.problem && (!updated || settled || row.updating)) return "failed";
+  if (!row || row.updating || (updated && !settled)) return "starting";
   return row.available > 0 || row.replicas === 0 ? "ready" : "starting";
 }
 

@@ -8,11 +8,10 @@ import { Dialog } from "../../parts/dialog.js";
 import { Difference, difference } from "../../parts/diff.js";
 import { Loading, Problem, useLoad } from "../../parts/load.js";
 import { say } from "../../parts/toast.js";
-import { to } from "../../route.js";
 import { deploymentOf, toDeployment, toDraft, toLines } from "../deploy/draft.js";
 import { Fields, useDraft } from "../deploy/form.js";
-import { Progress, useKind } from "../deploy/progress.js";
-import { changeable } from "../functions.js";
+import { Progress } from "../deploy/progress.js";
+import { reasonNotToChange } from "../functions.js";
 
 /**
  * @typedef {import("../../live.js").Row} Row
@@ -42,39 +41,25 @@ export function Tab(/** @type {{id: string, row: Row}} */ { id, row }) {
 }
 
 function Shown(/** @type {{row: Row, status: FunctionStatus, edit: () => void}} */ { row, status, edit }) {
-  const kind = useKind();
-  const declared = row.replicas === null || (kind === "process" && !status.image);
-  const why = reasonNot(row, declared);
+  const why = reasonNotToChange(row);
   return html`
     <section class="sheet">
       <div class="title">
-        <h2>${declared ? "Declared" : "Deployed with"}</h2>
+        <h2>${row.declared ? "Declared" : "Deployed with"}</h2>
         <div class="actions end">
           ${why && html`<span class="hint">${why}</span>`}
           <button type="button" disabled=${why !== ""} title=${why} onClick=${edit}>Edit</button>
         </div>
       </div>
-      ${declared ? html`<${Declared} status=${status} />` : html`<${Deployed} status=${status} />`}
+      <${Deployed} status=${status} />
     </section>
-    ${!declared && html`<${Named} title="Environment" map=${status.envVars} />`}
+    <${Named} title="Environment" map=${status.envVars} />
     <div class="columns">
       <${Named} title="Labels" map=${status.labels} />
       <${Named} title="Annotations" map=${status.annotations} />
     </div>
   `;
 }
-
-/** Why it cannot be changed here; empty where it can. */
-function reasonNot(/** @type {Row} */ row, /** @type {boolean} */ declared) {
-  if (declared) return "It is declared in the configuration file: change it there.";
-  return changeable(row) ? "" : "The provider cannot be reached.";
-}
-
-/** Of these no more is told. */
-const Declared = (/** @type {{status: FunctionStatus}} */ { status }) => html`
-  ${status.envProcess && html`<dl class="facts"><dt>Command</dt><dd>${code(status.envProcess)}</dd></dl>`}
-  <p class="hint">Its other settings stand in the file. <a href=${to(["system"])}>To the configuration</a></p>
-`;
 
 function Deployed(/** @type {{status: FunctionStatus}} */ { status }) {
   const { limits = {}, requests = {} } = status;

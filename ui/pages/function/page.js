@@ -6,7 +6,7 @@ import { Copy } from "../../parts/fields.js";
 import { Empty, Loading, Problem } from "../../parts/load.js";
 import { go, to, usePlace } from "../../route.js";
 import * as api from "../../api.js";
-import { askDelete, changeable, state } from "../functions.js";
+import { askDelete, reasonNotToChange, state } from "../functions.js";
 
 /** The tabs; each module exports `Tab`, which gets `id` and `row`. */
 const TABS = /** @type {Record<string, {title: string, load: () => Promise<any>}>} */ ({
@@ -36,7 +36,7 @@ export function Page() {
       <span class="state ${kind}">${word}</span>
       <div class="actions end">
         <${Copy} text=${() => api.address(id)}>Copy address<//>
-        <button type="button" class="danger" disabled=${!changeable(row)} onClick=${() => askDelete(id, () => go(to([])))}>Delete</button>
+        <button type="button" class="danger" disabled=${reasonNotToChange(row) !== ""} title=${reasonNotToChange(row)} onClick=${() => askDelete(id, () => go(to([])))}>Delete</button>
       </div>
     </div>
     <nav ref=${tabs} class="tabs" aria-label="Function">

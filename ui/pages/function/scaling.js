@@ -2,6 +2,7 @@
 
 import * as api from "../../api.js";
 import { html, useState } from "../../html.js";
+import { live } from "../../live.js";
 import { useAction } from "../../parts/action.js";
 import { Chart } from "../../parts/chart.js";
 import { ask } from "../../parts/dialog.js";
@@ -10,7 +11,6 @@ import { isKnown, minutesOf, Range, useHistory, useLast } from "../../parts/hist
 import { Empty, Loading, Problem, useLoad } from "../../parts/load.js";
 import { usePlace } from "../../route.js";
 import { ago, count, figure, moment, plural, seconds } from "../../words.js";
-import { changeable } from "../functions.js";
 
 /**
  * @typedef {import("../../live.js").Row} Row
@@ -118,7 +118,7 @@ function ScaleNow(/** @type {{id: string, row: Row, rule: Rule, again: () => voi
 
 function reasonNot(/** @type {Row} */ row) {
   if (row.replicas === null) return "Nobody here scales it: its addresses are declared in the configuration file.";
-  return changeable(row) ? "" : "The provider cannot be reached.";
+  return live.status?.provider.up === false ? "The provider cannot be reached." : "";
 }
 
 /** What one should know before asking for a number that the rule would not choose. */

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::state::State;
-use crate::config::{self, Place};
-use crate::function::{FunctionName, FunctionStatus};
+use crate::config::{self, Limits, MASK, Place};
+use crate::function::{FunctionName, FunctionStatus, Resources};
 use crate::provider::View;
 use crate::provider::process::Status;
 use crate::provider::process::store::Record;
+use crate::quantity::format_memory;
 
 /// State and what runs, at one moment.
 pub(super) struct Look {
@@ -54,8 +55,25 @@ fn declared(function: &config::Function, seen: FunctionStatus) -> Option<Functio
         env_process: process.command.join(" "),
         labels: Some(function.labels.clone()),
         annotations: Some(function.annotations.clone()),
+        // Their values may come from where nobody shall read them.
+        env_vars: process
+            .environment
+            .keys()
+            .map(|name| (name.clone(), MASK.to_owned()))
+            .collect(),
+        secrets: process.secrets.names.clone(),
+        limits: limits(process.limits),
         ..seen
     })
+}
+
+fn limits(Limits { memory, cpu }: Limits) -> Option<Resources> {
+    let limits = Resources {
+        memory: memory.map(format_memory).unwrap_or_default(),
+        cpu: cpu.map(|cpu| format!("{cpu}m")).unwrap_or_default(),
+        ..Resources::default()
+    };
+    (limits != Resources::default()).then_some(limits)
 }
 
 fn deployed(name: &FunctionName, record: &Record, seen: FunctionStatus) -> FunctionStatus {
