@@ -99,11 +99,16 @@ fn everything_is_told_first_and_then_what_has_changed() {
     let expected = json!({
         "id": "cat.openfaas-fn", "name": "cat", "namespace": "openfaas-fn",
         "replicas": 1, "available": 1, "invocations": 0, "calls_per_second": 0.0,
-        "in_flight": 0, "waiting": 0, "queued": 0, "problem": null, "last_error": null,
+        "in_flight": 0, "waiting": 0, "queued": 0, "declared": true, "updating": false,
+        "problem": null, "last_error": null,
     });
     assert_eq!(first["functions"][0], expected);
-    let status = listener.next("status");
+    let mut status = listener.next("status");
+    let program = status["gateway"].take();
+    assert_eq!(program["release"], env!("CARGO_PKG_VERSION"));
+    assert!(program["started_at"].as_str().unwrap().ends_with('Z'));
     let expected = json!({
+        "gateway": null,
         "config": { "generation": 1, "last_error": null, "pending_restart": [], "warnings": [] },
         "provider": { "kind": "process", "up": true },
         "queue": { "problem": null, "queued": 0, "retrying": 0, "running": 0 },
@@ -152,6 +157,33 @@ fn functions_that_come_and_go_are_told() {
             break;
         }
     }
+}
+
+#[test]
+fn an_update_is_told_until_the_new_revision_takes_over() {
+    let gateway = Gateway::start("");
+    let mut listener = Listener::new(&gateway);
+    gateway.deploy("fig", json!({}));
+    let row = listener.row("fig.openfaas-fn", |row| row["available"] == 1);
+    assert_eq!(
+        (&row["declared"], &row["updating"]),
+        (&json!(false), &json!(false))
+    );
+    let update = |command: &str, mode: &str| {
+        let body = json!({
+            "service": "fig", "image": "i", "envProcess": command, "envVars": { "mode": mode },
+        });
+        gateway
+            .admin("PUT", "/system/functions", body.to_string())
+            .assert_status(202);
+    };
+    // It never serves the port that it is given.
+    update("sleep 600", "http");
+    let row = listener.row("fig.openfaas-fn", |row| row["updating"] == true);
+    assert_eq!(row["available"], 1, "the old one serves: {row}");
+    update("rev", "classic");
+    listener.row("fig.openfaas-fn", |row| row["updating"] == false);
+    assert_eq!(gateway.post("/function/fig", "abc").text().trim(), "cba");
 }
 
 #[test]

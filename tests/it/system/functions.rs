@@ -1,7 +1,7 @@
 //! `/system/functions` and `/system/function/{name}` of the process provider, read only so far
 //! (wire.md sections 1.4 and 9, users.md section 4.3).
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::{Gateway, eventually};
 
@@ -46,6 +46,19 @@ fn declared_functions_are_listed() {
         "{echo}"
     );
     assert_eq!(named(&list, "env")["replicas"], 3);
+}
+
+#[test]
+fn of_a_declared_function_all_is_shown_but_the_values_of_its_environment() {
+    let gateway = Gateway::start(
+        "functions:\n  fig:\n    process: cat\n    environment: { TOKEN: hidden }\n    \
+         secrets: [key]\n    limits: { memory: 64Mi, cpu: 500m }\n",
+    );
+    let fig = gateway.function("fig");
+    assert_eq!(fig["envVars"], json!({ "TOKEN": "****" }), "{fig}");
+    assert_eq!(fig["secrets"], json!(["key"]), "{fig}");
+    let limits = json!({ "memory": "64Mi", "cpu": "500m" });
+    assert_eq!(fig["limits"], limits, "{fig}");
 }
 
 #[test]
