@@ -331,6 +331,7 @@ fn serve(
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config, threads));
     server.bootstrap();
 
+    let answers = listeners.api().is_some();
     let functions = Proxy::new(Arc::clone(&gateway), log);
     let all = functions.with_admin(admin::router(Arc::clone(&gateway)));
     let (stop_accepting, accepting) = watch::channel(false);
@@ -364,7 +365,9 @@ fn serve(
     server.add_service(Background::new("provider", threads, tasks.provider));
     server.add_service(Background::new("counts", 1, tasks.counts));
     server.add_service(Background::new("scale", 1, tasks.scale));
-    server.add_service(Background::new("history", 1, tasks.history));
+    if answers {
+        server.add_service(Background::new("history", 1, tasks.history));
+    }
     server.add_service(Background::new("queue", threads, tasks.queue));
     if let Some(watcher) = tasks.watcher {
         server.add_service(Background::new("config", 1, watcher));

@@ -144,6 +144,7 @@ export function reasonNotToChange(/** @type {Row} */ row) {
 
 /** How a function is, in a word for people and one for the style sheet. */
 export function state(/** @type {Row} */ row) {
+  if (row.problem && row.available > 0) return { word: `ready, but ${row.problem}`, kind: "starting" };
   if (row.problem) return { word: `failed: ${row.problem}`, kind: "failed" };
   if (row.replicas === 0) return { word: "asleep, woken by a call", kind: "asleep" };
   if (row.available === 0) return { word: "starting", kind: "starting" };

@@ -48,6 +48,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 pub use child::harden;
 pub use isolation::{IsolationReport, Missing};
@@ -155,6 +156,8 @@ pub enum State {
     Failed,
 }
 
+/// Time in which what is declared shows in the statuses.
+const SHOWN_SOON: Duration = Duration::from_secs(2);
 /// Folder of the secrets below the state folder.
 const SECRETS: &str = "secrets";
 
@@ -254,9 +257,17 @@ impl Runner {
         self.statuses().get(function).cloned()
     }
 
-    /// What a function wrote.
-    pub fn logs(&self, function: &FunctionName) -> Option<Arc<LogRing>> {
-        self.status(function).map(|status| Arc::clone(&status.logs))
+    /// What a function wrote; `None` if it is not declared. One that was declared this very moment is
+    /// waited for.
+    pub async fn logs(&self, function: &FunctionName) -> Option<Arc<LogRing>> {
+        if !self.declared.borrow().contains_key(function) {
+            return None;
+        }
+        let mut statuses = self.published.statuses.subscribe();
+        let shown = statuses.wait_for(|statuses| statuses.contains_key(function));
+        let statuses = timeout(SHOWN_SOON, shown).await.ok()?.ok()?;
+        let status = statuses.get(function)?;
+        Some(Arc::clone(&status.logs))
     }
 
     /// What a function's processes use now; looks twice, some tenths of a second apart.

@@ -613,6 +613,7 @@ impl Provider for ProcessProvider {
             .ground
             .runner
             .logs(&name)
+            .await
             .ok_or_else(|| missing(&name))?;
         Ok(lines(Lines::new(ring, name, query)))
     }

@@ -113,7 +113,8 @@ impl Running {
     }
 
     fn log(&self) -> Vec<String> {
-        let entries = self.provider.logs(&name()).unwrap().entries(0);
+        let status = self.provider.status(&name()).unwrap();
+        let entries = status.logs.entries(0);
         entries.iter().map(|entry| entry.text.to_string()).collect()
     }
 

@@ -179,7 +179,7 @@ async fn a_removed_function_drains_and_ends_its_readers() {
     let view = running.view(|view| view.available == 1).await;
     let replica = Arc::clone(&view.replicas[0]);
     let pid = running.status().replicas[0].pid.unwrap();
-    let logs = running.provider.logs(&name()).unwrap();
+    let logs = running.provider.logs(&name()).await.unwrap();
     let held = replica.hold().unwrap();
 
     running.provider.declare(BTreeMap::new());
@@ -197,13 +197,16 @@ async fn a_removed_function_drains_and_ends_its_readers() {
 async fn the_log_survives_a_new_revision() {
     let running = Running::with(shell("echo one >&2"));
     running.post("").await;
-    let logs = running.provider.logs(&name()).unwrap();
+    let logs = running.provider.logs(&name()).await.unwrap();
     running.declare(shell("echo two >&2"));
     let old = running.address().await;
     let fresh = running.view(|view| view.replicas[0].address() != &old);
     // The address may have changed before we asked for the old one.
     tokio::select! { _ = fresh => {}, () = until(|| running.status().replicas.len() == 1) => {} }
-    assert!(Arc::ptr_eq(&logs, &running.provider.logs(&name()).unwrap()));
+    assert!(Arc::ptr_eq(
+        &logs,
+        &running.provider.logs(&name()).await.unwrap()
+    ));
     assert!(
         logs.entries(0)
             .iter()
