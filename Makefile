@@ -40,7 +40,7 @@ test-api: setup $(API_VENV) ## property tests of the management API, with schema
 test-ui: setup $(UI_PACKAGES) ## tests of the portal, in Chromium
 	@.ci/need $(CHROMIUM)=chromium+fonts-liberation
 	$(CARGO) build --locked --bin gateway --example hello
-	GATEWAY_BIN="$${GATEWAY_BIN:-$(DEBUG)/gateway}" node --test --test-reporter=spec tests/ui/*.test.js
+	GATEWAY_BIN="$${GATEWAY_BIN:-$(DEBUG)/gateway}" node --test --test-concurrency=3 --test-reporter=spec tests/ui/*.test.js
 
 screenshots: export SCREENSHOTS := 1
 screenshots: test-ui ## the pictures of the portal in docs/images, which its tests take

@@ -140,23 +140,30 @@ portal("Functions", CONFIG, (test) => {
     await assert.rejects(gateway.admin("GET", "/system/function/doomed"), /answered 404/);
   });
 
-  test("that it could not be deleted is said in the question", async ({ page, visit, allow }) => {
+  test("that it could not be deleted is said in the question", async ({ page, visit, gateway, allow }) => {
     allow(/status of 507 .*\/system\/functions/);
     await page.route("**/system/functions?*", (route) =>
       route.request().method() === "DELETE" ? route.fulfill({ status: 507, json: { error: "no space left on the disk", reason: "storage_full" } }) : route.continue(),
     );
+    await gateway.admin("POST", "/system/functions", { service: "stubborn", image: "none", envProcess: "cat" });
     await visit();
-    await page.getByRole("button", { name: "Delete alpha" }).click();
+    await page.getByRole("button", { name: "Delete stubborn" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.getByRole("button", { name: "Delete" }).click();
     await dialog.getByRole("alert").filter({ hasText: "no space left on the disk" }).waitFor();
     await dialog.getByRole("button", { name: "Cancel" }).click();
-    await row(page, "alpha").waitFor();
+    await row(page, "stubborn").waitFor();
+    await gateway.admin("DELETE", "/system/functions", { functionName: "stubborn" });
+    await row(page, "stubborn").waitFor({ state: "detached" });
   });
 
-  test("what has a fixed address cannot be deleted", async ({ page, visit }) => {
+  test("what the configuration file declares is not deleted here, and says why", async ({ page, visit }) => {
     await visit();
-    assert.ok(await page.getByRole("button", { name: "Delete static" }).isDisabled());
+    for (const name of ["alpha", "static"]) {
+      const button = page.getByRole("button", { name: `Delete ${name}` });
+      assert.ok(await button.isDisabled());
+      assert.match((await button.getAttribute("title")) ?? "", /configuration file/);
+    }
   });
 
   test("the first visit is small", async ({ page, visit }) => {
