@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwapOption;
 
 /// Of the errors within so much time only the first is noted: a storm of them costs nothing.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Keeps the last error of a function.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn one_is_noted_in_each_pause() {
         let last = LastError::default();
-        let noted = (0..1000).filter(|millis| last.is_due(Duration::from_millis(*millis)));
+        let noted = (0..10_000).filter(|micros| last.is_due(Duration::from_micros(*micros)));
         assert_eq!(noted.count(), 10);
     }
 }

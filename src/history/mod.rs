@@ -83,17 +83,11 @@ impl History {
         loop {
             sleep(steps::rest()).await;
             let spent = self.provider.spent().await;
-            let Some(step) = self.book().steps.end(steps::now()) else {
-                continue;
-            };
             // The clock that calls are measured by stands still while the machine sleeps.
             let elapsed = before.elapsed();
-            before += elapsed;
-            self.look(&Look {
-                step,
-                elapsed,
-                spent: spent.as_ref(),
-            });
+            if self.look(elapsed, spent.as_ref()) {
+                before += elapsed;
+            }
         }
     }
 
@@ -120,9 +114,19 @@ impl History {
         FunctionHistory::of(name, track, &range, newest, &book.steps)
     }
 
-    fn look(&self, look: &Look<'_>) {
+    /// Ends a step and looks at every function, so that nobody sees the one without the other. Says
+    /// whether there was a step to end.
+    fn look(&self, elapsed: Duration, spent: Option<&HashMap<FunctionName, Spent>>) -> bool {
         let snapshot = self.registry.current();
         let mut book = self.book();
+        let Some(step) = book.steps.end(steps::now()) else {
+            return false;
+        };
+        let look = &Look {
+            step,
+            elapsed,
+            spent,
+        };
         book.tracks
             .retain(|name, _| snapshot.function(&name.to_string()).is_some());
         for function in snapshot.functions() {
@@ -136,6 +140,7 @@ impl History {
                 }
             }
         }
+        true
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

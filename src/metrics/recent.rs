@@ -43,9 +43,11 @@ impl Counting {
 
     /// What was counted since the last time.
     pub fn take(&self) -> Recent {
+        // Errors first: a call in between is one without its error, and never an error without its call.
+        let errors = self.errors.swap(0, Ordering::Relaxed);
         Recent {
             durations: self.latency.take(),
-            errors: self.errors.swap(0, Ordering::Relaxed),
+            errors,
             cold_starts: self.cold_starts.swap(0, Ordering::Relaxed),
         }
     }

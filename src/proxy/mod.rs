@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::prelude::HttpPeer;
@@ -47,6 +47,8 @@ use upstream::{limit, rewrite_path};
 pub struct Proxy {
     gateway: Arc<Gateway>,
     admin: Option<AdminBridge>,
+    /// Whether this is the API's own address, which functions share as guests only.
+    apart: bool,
     /// Kilobytes of bodies of asynchronous calls that may be held at once.
     bodies: Arc<Semaphore>,
     log: AccessLog,
@@ -58,16 +60,19 @@ impl Proxy {
         Self {
             gateway,
             admin: None,
+            apart: false,
             bodies: Arc::new(Semaphore::new(body::KILOBYTES)),
             log,
         }
     }
 
-    /// The same with the API and the portal. Both share their bounds.
-    pub fn with_admin(&self, router: admin::Router) -> Self {
+    /// The same with the API and the portal. Both share the bound of bodies. `apart`: at an address of
+    /// the API's own.
+    pub fn with_admin(&self, router: admin::Router, apart: bool) -> Self {
         Self {
             gateway: Arc::clone(&self.gateway),
             admin: Some(AdminBridge::new(router)),
+            apart,
             bodies: Arc::clone(&self.bodies),
             log: self.log.clone(),
         }
@@ -239,6 +244,10 @@ impl ProxyHttp for Proxy {
         call: &mut Call,
     ) -> Result<()> {
         headers::strip_hop_headers(response);
+        if self.apart {
+            // The API trusts pages of its own origin: what a function sends must not become one.
+            response.append_header(header::CONTENT_SECURITY_POLICY, "sandbox")?;
+        }
         if call.cold {
             // Rounded up: who waited at all is not told of 0.
             let waited = (call.waited.as_secs_f64() * 1e3).ceil() as u64;
@@ -329,7 +338,10 @@ impl Proxy {
     async fn route(&self, session: &mut Session, call: &mut Call) -> Result<Routed, Failure> {
         let uri = session.req_header().uri.clone();
         let path = uri.path();
-        if let Some((function, prefix)) = own_route(session, call, path) {
+        // Own domains and paths are public ones: none of them takes a path of the API's own address.
+        if !self.apart
+            && let Some((function, prefix)) = own_route(session, call, path)
+        {
             call.identify(session.req_header());
             return self.call(session, call, function, 0, prefix).await;
         }

@@ -43,6 +43,8 @@ use signals::Signals;
 
 /// Tries of Pingora's own retry loop; the proxy's hooks decide long before.
 const MAX_TRIES: usize = 8;
+/// Client connections at the API's own address, beside those of `server.max_connections`.
+const ADMIN_CONNECTIONS: usize = 1024;
 
 /// What goes to the log unless `RUST_LOG` says otherwise. Pingora logs every client that hangs up;
 /// what concerns the user we say ourselves, as with NATS.
@@ -333,19 +335,24 @@ fn serve(
 
     let answers = listeners.api().is_some();
     let functions = Proxy::new(Arc::clone(&gateway), log);
-    let all = functions.with_admin(admin::router(Arc::clone(&gateway)));
+    let mut options = HttpServerOptions::default();
+    options.h2c = config.server.h2c;
+    let apart = listeners.admin.is_some();
+    let all = functions.with_admin(admin::router(Arc::clone(&gateway)), apart);
     let (stop_accepting, accepting) = watch::channel(false);
     // Where the API has an address of its own, functions can be called there as well: the portal, and
     // who has one address for everything, do.
     let (public, own) = match listeners.admin {
-        Some(bound) => (functions, Some(("admin", bound, all, 1))),
+        Some(bound) => (functions, Some(("admin", bound, all, 1, ADMIN_CONNECTIONS))),
         None => (all, None),
     };
+    let most = config.server.max_connections.into();
     let public = listeners
         .proxy
-        .map(|bound| ("proxy", bound, public, threads));
-    for (name, bound, proxy, threads) in public.into_iter().chain(own) {
-        let guard = guard(&server.configuration, config, &gateway, proxy);
+        .map(|bound| ("proxy", bound, public, threads, most));
+    for (name, bound, proxy, threads, most) in public.into_iter().chain(own) {
+        let inner = pingora_proxy::http_proxy(&server.configuration, proxy);
+        let guard = Guard::new(inner, Arc::clone(&gateway), options.clone(), most);
         server.add_service(ProxyService {
             name,
             bound: Some(bound),
@@ -381,17 +388,6 @@ fn serve(
             provider_ended: tasks.provider_ended,
         }),
     });
-}
-
-fn guard(conf: &Arc<ServerConf>, config: &Config, gateway: &Arc<Gateway>, proxy: Proxy) -> Guard {
-    let mut options = HttpServerOptions::default();
-    options.h2c = config.server.h2c;
-    Guard::new(
-        pingora_proxy::http_proxy(conf, proxy),
-        Arc::clone(gateway),
-        options,
-        config.server.max_connections.into(),
-    )
 }
 
 fn server_conf(config: &Config, threads: usize) -> ServerConf {

@@ -1,13 +1,15 @@
 //! One try of a queued call: a place behind the function's gate, and a request to its replica.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout_at;
 
 use super::connector::{Connector, authority};
 use crate::config::Provider;
@@ -71,6 +73,7 @@ impl CallError {
     /// What the proxy would call it, of a try that was made.
     fn failure(&self) -> Failure {
         match self {
+            Self::TimedOut(limit) => Failure::UpstreamTimeout(*limit),
             Self::Broken { source, .. } if source.is_connect() => Failure::ConnectFailed,
             _ => Failure::UpstreamFailed,
         }
@@ -98,7 +101,7 @@ impl Caller {
         Self { client }
     }
 
-    /// Makes one try. The caller bounds its time.
+    /// Makes one try, which takes `queue.timeout` at most.
     pub async fn call(
         &self,
         gateway: &Gateway,
@@ -106,36 +109,18 @@ impl Caller {
         invocation: Invocation,
         call_id: &str,
     ) -> Result<Outcome, CallError> {
-        let key = invocation.function.to_string();
-        let refused = |failure: Failure| CallError::Refused {
-            // Who cannot be asked may have it all the same.
-            busy: match failure {
-                Failure::NoFunction => is_away(gateway, snapshot),
-                _ => true,
-            },
-            why: failure.message(&key),
-        };
-        let Some(function) = gateway.find(snapshot, &invocation.function).await else {
-            return Err(refused(Failure::NoFunction));
-        };
-        let function = &function;
-        let lease = match function.try_lease(None) {
-            Some(lease) => lease,
-            None => {
-                let wish = Wish {
-                    scale: &snapshot.config.scale,
-                    wakes: true,
-                    avoid: None,
-                };
-                let waiting = scale::acquire(&gateway.registry, &gateway.waker, function, &wish);
-                waiting.await.map_err(refused)?.lease
-            }
-        };
-        let request = request(function, &lease, invocation, call_id)?;
+        let limit = snapshot.config.queue.timeout;
+        let deadline = tokio::time::Instant::now() + limit;
+        let late = || CallError::TimedOut(limit);
+        let placed = timeout_at(deadline, place(gateway, snapshot, &invocation, call_id));
+        let (function, lease) = placed.await.map_err(|_| late())??;
+        let key = Arc::clone(&function.key);
+        let request = request(&function, &lease, invocation, call_id)?;
         let id = request.headers().get(&CALL_ID).cloned();
-        let counted = Counted::begin(function);
+        let counted = Counted::begin(&function);
         let most = snapshot.config.queue.results.max_body;
-        let answered = self.send(request, &key, most).await;
+        let answered = timeout_at(deadline, self.send(request, &key, most)).await;
+        let answered = answered.unwrap_or_else(|_| Err(late()));
         let (status, reason) = match &answered {
             Ok(outcome) => (outcome.status, None),
             Err(error) => {
@@ -144,11 +129,8 @@ impl Caller {
             }
         };
         counted.end(status.as_u16());
-        if status.as_u16() >= ERROR {
-            let id = id.as_ref().and_then(|id| id.to_str().ok());
-            let last_error = &function.live.last_error;
-            last_error.note(status.as_u16(), reason, id);
-        }
+        let id = id.as_ref().and_then(|id| id.to_str().ok());
+        note_error(&function, status, reason, id);
         if let Err(CallError::Broken { source, .. }) = &answered
             && source.is_connect()
         {
@@ -180,6 +162,55 @@ impl Caller {
             body,
             truncated,
         })
+    }
+}
+
+/// The function that is called, and a place on it.
+async fn place(
+    gateway: &Gateway,
+    snapshot: &Snapshot,
+    invocation: &Invocation,
+    call_id: &str,
+) -> Result<(Arc<Function>, Lease), CallError> {
+    let refused = |failure: &Failure| CallError::Refused {
+        // Who cannot be asked may have it all the same.
+        busy: match failure {
+            Failure::NoFunction => is_away(gateway, snapshot),
+            _ => true,
+        },
+        why: failure.message(&invocation.function.to_string()),
+    };
+    let Some(function) = gateway.find(snapshot, &invocation.function).await else {
+        return Err(refused(&Failure::NoFunction));
+    };
+    if let Some(lease) = function.try_lease(None) {
+        return Ok((function, lease));
+    }
+    let wish = Wish {
+        scale: &snapshot.config.scale,
+        wakes: true,
+        avoid: None,
+    };
+    let acquired = scale::acquire(&gateway.registry, &gateway.waker, &function, &wish).await;
+    match acquired {
+        Ok(acquired) => Ok((function, acquired.lease)),
+        Err(failure) => {
+            let reason = Some(failure.reason());
+            note_error(&function, failure.status(), reason, Some(call_id));
+            Err(refused(&failure))
+        }
+    }
+}
+
+fn note_error(
+    function: &Function,
+    status: StatusCode,
+    reason: Option<&'static str>,
+    call_id: Option<&str>,
+) {
+    if status.as_u16() >= ERROR {
+        let last_error = &function.live.last_error;
+        last_error.note(status.as_u16(), reason, call_id);
     }
 }
 

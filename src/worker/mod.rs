@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use self::call::Caller;
 use self::callback::{PostError, Posted, Poster};
@@ -138,10 +138,7 @@ impl Worker {
         let called = self
             .caller
             .call(&self.gateway, &snapshot, invocation, &call_id);
-        let result = match timeout(queue.timeout, called).await {
-            Ok(result) => result,
-            Err(_) => Err(call::CallError::TimedOut(queue.timeout)),
-        };
+        let result = called.await;
         let tried = Try {
             at,
             took: micros(begun.elapsed()),

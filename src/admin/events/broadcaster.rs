@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::response::sse::Event;
 use serde::Serialize;
 use tokio::sync::broadcast::{self, Receiver, Sender, error::RecvError};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::Data;
@@ -17,6 +17,9 @@ use crate::gateway::Gateway;
 
 /// Time between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Looks after which something is said in any case: a listener knows that it still hears, and nobody
+/// between takes the connection for dead.
+const BEAT: u32 = 5;
 /// Events that a listener may be behind: the changes of some seconds. Then it is told everything.
 const BEHIND: usize = 16;
 
@@ -38,6 +41,8 @@ struct Broadcaster {
 /// What was seen last.
 struct Seen {
     table: Table,
+    /// Looks since something was told.
+    quiet: u32,
     status: Status,
     /// All of it as events; made for the first who needs them, for all who come until the next look.
     full: Option<[Event; 2]>,
@@ -52,7 +57,7 @@ pub struct Listener {
 }
 
 impl Broadcasters {
-    /// Begins to listen.
+    /// Begins to listen. The first one has everything looked at, which takes a while.
     pub fn join(&self, gateway: &Arc<Gateway>) -> Listener {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         let broadcaster = now.upgrade().unwrap_or_else(|| Broadcaster::start(gateway));
@@ -119,24 +124,31 @@ impl Seen {
             table,
             status: Status::of(gateway),
             full: None,
+            quiet: 0,
         }
     }
 
     /// Looks again, and tells what has changed.
     fn look(&mut self, gateway: &Gateway, events: &Sender<Event>) {
-        let tell = |event| {
-            // Nobody may be listening any more; then this ends soon.
-            let _ = events.send(event);
-        };
+        let mut told = Vec::new();
         if let Some(changes) = self.table.look(gateway) {
-            tell(event(FUNCTIONS, &Data::Functions(changes)));
-            self.full = None;
+            told.push(event(FUNCTIONS, &Data::Functions(changes)));
         }
         let status = Status::of(gateway);
         if status != self.status {
-            tell(event(STATUS, &Data::Status(&status)));
+            told.push(event(STATUS, &Data::Status(&status)));
             self.status = status;
+        }
+        self.quiet = if told.is_empty() { self.quiet + 1 } else { 0 };
+        if !told.is_empty() {
             self.full = None;
+        } else if self.quiet == BEAT {
+            self.quiet = 0;
+            told.push(Event::default().event("beat").data("{}"));
+        }
+        for event in told {
+            // Nobody may be listening any more; then this ends soon.
+            let _ = events.send(event);
         }
     }
 
@@ -159,7 +171,13 @@ async fn look(gateway: Arc<Gateway>, seen: Arc<Mutex<Seen>>, events: Sender<Even
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        lock(&seen).look(&gateway, &events);
+        let (gateway, seen) = (Arc::clone(&gateway), Arc::clone(&seen));
+        let events = events.clone();
+        // With thousands of functions it takes a while, and this thread may be one that forwards calls.
+        let looked = spawn_blocking(move || lock(&seen).look(&gateway, &events));
+        if looked.await.is_err() {
+            return;
+        }
     }
 }
 
@@ -183,6 +201,7 @@ mod tests {
             table: Table::default(),
             status: Status::default(),
             full: None,
+            quiet: 0,
         };
         Arc::new(Broadcaster {
             events: broadcast::channel(BEHIND).0,

@@ -9,18 +9,18 @@ mod rows;
 mod status;
 
 use std::convert::Infallible;
-use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
 use http::{HeaderName, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
 
 use super::api::Operation;
 use crate::error::{Cause, Refusal};
@@ -29,8 +29,6 @@ use broadcaster::{Broadcasters, Listener};
 
 /// Listeners at once.
 const LISTENERS: usize = 64;
-/// Something is said at least this often, so that nobody between takes the connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Time after which a listener shall come back who has lost us.
 const RETRY: Duration = Duration::from_secs(2);
 /// Asks nginx to pass each piece on at once.
@@ -52,7 +50,7 @@ pub fn all() -> [Operation<Arc<Gateway>>; 1] {
     let broadcasters = Arc::new(Broadcasters::default());
     let places = Arc::new(Semaphore::new(LISTENERS));
     let listen = move |State(gateway): State<Arc<Gateway>>| {
-        ready(listen(&gateway, &broadcasters, Arc::clone(&places)))
+        listen(gateway, Arc::clone(&broadcasters), Arc::clone(&places))
     };
     [Operation::new(
         Method::GET,
@@ -64,24 +62,26 @@ pub fn all() -> [Operation<Arc<Gateway>>; 1] {
     .about(
         "Server-sent events that go on until either side hangs up. At first, and to a listener who has \
          fallen behind, `functions` tells of every function; then, once a second at most, of those \
-         that have changed. `status` tells how the gateway is, at first and when that has changed.",
+         that have changed. `status` tells how the gateway is, at first and when that has changed. \
+         Where nothing changes for five seconds there is a `beat`, without data.",
     )
     .content::<Data<'_>>(StatusCode::OK, "text/event-stream", "Events, their data in JSON")
-    .refuses(&[Cause::TooManyListeners])]
+    .refuses(&[Cause::TooManyListeners, Cause::Internal])]
 }
 
-fn listen(
-    gateway: &Arc<Gateway>,
-    broadcasters: &Broadcasters,
+async fn listen(
+    gateway: Arc<Gateway>,
+    broadcasters: Arc<Broadcasters>,
     places: Arc<Semaphore>,
 ) -> Result<Response, Refusal> {
     let place = places.try_acquire_owned().map_err(|_| {
         let why = format!("{LISTENERS} listen already; ask GET /system/functions now and then");
         Refusal::new(Cause::TooManyListeners, why)
     })?;
-    let listener = broadcasters.join(gateway);
-    let events = events(Arc::clone(gateway), listener, place);
-    let stream = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    let of = Arc::clone(&gateway);
+    let joined = spawn_blocking(move || broadcasters.join(&of)).await;
+    let listener = joined.map_err(|error| Refusal::new(Cause::Internal, error.to_string()))?;
+    let stream = Sse::new(events(gateway, listener, place));
     Ok(([UNBUFFERED], stream).into_response())
 }
 

@@ -16,7 +16,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::api::Operation;
 use crate::config::{self, StoreSource, shown_store};
@@ -33,6 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP: Duration = Duration::from_secs(60 * 60);
 /// The same after it could not be had.
 const KEEP_FAILURE: Duration = Duration::from_secs(30);
+/// The same for a file: all who ask at once are told the same.
+const KEEP_FILE: Duration = Duration::from_secs(1);
 
 /// What [`Shown::source`] says of the own list.
 const BUILT_IN: &str = "built in";
@@ -201,7 +203,10 @@ impl Store {
         let Some(source) = source else {
             return self.own(None);
         };
-        let mut fetched = self.fetched.lock().await;
+        // Who asks before has twice the time of one look at most: for the source, and for a list to be read.
+        let Ok(mut fetched) = timeout(2 * TIMEOUT, self.fetched.lock()).await else {
+            return self.own(Some("ui.store is being read, which takes long".to_owned()));
+        };
         let before = fetched.as_ref().filter(|before| before.source == *source);
         if before.is_none_or(|before| Instant::now() >= before.until) {
             let good = before.and_then(|before| before.good.clone());
@@ -215,8 +220,16 @@ impl Store {
 
     /// Asks the source; where that is in vain, what was good stays.
     async fn ask(&self, source: &StoreSource, good: Option<(Arc<List>, String)>) -> Fetched {
+        let begun = Instant::now();
         let text = fetch(source, &self.tls, TIMEOUT).await;
-        let (good, problem) = match text.and_then(|text| List::read(&text)) {
+        let list = match text {
+            // A long list takes a while.
+            Ok(text) => spawn_blocking(move || List::read(&text))
+                .await
+                .unwrap_or_else(|error| Err(error.to_string())),
+            Err(problem) => Err(problem),
+        };
+        let (good, problem) = match list {
             Ok(list) => {
                 let at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
                 (Some((Arc::new(list), at)), None)
@@ -224,8 +237,8 @@ impl Store {
             Err(problem) => (good, Some(problem)),
         };
         let keep = match (&problem, source) {
-            // Reading it costs nothing, and whoever edits it wants to see it.
-            (_, StoreSource::File(_)) => Duration::ZERO,
+            // Whoever edits it wants to see it. One that cannot be read in time may hold a thread.
+            (_, StoreSource::File(_)) if begun.elapsed() < TIMEOUT => KEEP_FILE,
             (None, _) => KEEP,
             (Some(_), _) => KEEP_FAILURE,
         };
@@ -287,6 +300,13 @@ mod tests {
             .collect()
     }
 
+    impl Store {
+        /// As if the time in which what was found is kept were over.
+        async fn forget(&self) {
+            self.fetched.lock().await.as_mut().unwrap().until = Instant::now();
+        }
+    }
+
     #[tokio::test]
     async fn the_last_good_list_stays_until_there_is_a_new_one() {
         let folder = tempfile::tempdir().unwrap();
@@ -297,9 +317,11 @@ mod tests {
         assert!(found.built_in && found.fetched_at.is_none());
         assert!(found.problem.unwrap().contains("No such file"));
         fs::write(&path, GOOD).unwrap();
+        store.forget().await;
         let found = store.find(Some(&source)).await;
         assert_eq!((names(&found), &found.problem), (vec!["a"], &None));
         fs::write(&path, "<html>").unwrap();
+        store.forget().await;
         let found = store.find(Some(&source)).await;
         assert_eq!(names(&found), ["a"]);
         assert!(found.problem.unwrap().contains("no JSON"));

@@ -15,6 +15,8 @@ use crate::config::suggest;
 /// Mappings and lists within each other. No key is half as deep, and every level takes its piece of
 /// the stack.
 const MAX_DEPTH: usize = 16;
+/// Longest sum of all texts in a file, in bytes, those that aliases repeat included.
+const MAX_TEXT: usize = 16 << 20;
 
 /// Reads the text of a file. YAML ends at its first mistake, so there is one problem at most.
 pub fn parse(text: &str) -> Result<File, Problem> {
@@ -34,7 +36,10 @@ fn read<T: DeserializeOwned + Default>(text: &str) -> Result<T, Problem> {
 
 fn options() -> Options {
     serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_total_scalar_bytes: MAX_TEXT,
+        },
         with_snippet: false,
         strict_booleans: true,
     }

@@ -43,8 +43,12 @@ struct Sample {
     bytes: u64,
 }
 
+/// One look at a time: what an older one saw must not be noted after a newer one.
+static LOOKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// Looks at all of these functions at once.
 pub(super) async fn look(functions: Vec<Arc<Running>>) -> Vec<Spent> {
+    let _alone = LOOKING.lock().await;
     let look = tokio::task::spawn_blocking(move || {
         let groups = functions.iter().map(|running| running.groups().clone());
         let groups: Vec<BTreeMap<u32, u64>> = groups.collect();

@@ -204,4 +204,11 @@ fn the_time_of_a_try_is_bounded(kind: Kind) {
         upstream.open_connections() == 0
     });
     assert_eq!(upstream.requests().len(), 2);
+    let labels = [("function_name", "fig.openfaas-fn"), ("code", "504")];
+    let failed = gateway.metric("gateway_function_invocation_total", &labels);
+    assert_eq!(
+        failed,
+        Some(2.0),
+        "they are errors, as other calls that take too long"
+    );
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use crate::harness::{
-    Gateway, Response, Upstream, basic, eventually, eventually_some, try_request, unused_port,
+    Gateway, Response, Upstream, basic, eventually, eventually_some, try_request,
 };
 
 #[track_caller]
@@ -271,25 +271,32 @@ fn the_portal_is_behind_the_same_door() {
 #[test]
 fn an_address_of_its_own_takes_the_api_off_the_public_one() {
     let upstream = Upstream::echo();
-    let port = unused_port();
     let gateway = Gateway::start(&format!(
-        "admin: {{ listen: \"127.0.0.1:{port}\" }}\n{}",
+        "admin: {{ listen: \"127.0.0.1:0\" }}\n{}\
+         routes: [{{ host: gw.example.org, path: /*, function: fig }}]\n",
         upstream.declared("fig")
     ));
     let (user, password) = gateway.credentials();
     let authorization = basic(&user, &password);
-    let headers = [("Authorization", authorization.as_str())];
-    let own = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let public = public_address(&gateway);
+    let (own, public) = (gateway.address(), public_address(&gateway));
     assert_ne!(own, public);
-    let ask = |at, path| try_request(at, "GET", path, &headers, b"").unwrap();
+    let ask = |at, host, path| {
+        let headers = [("Authorization", authorization.as_str()), ("Host", host)];
+        try_request(at, "GET", path, &headers, b"").unwrap()
+    };
     for path in ["/system/config", "/ui/", "/healthz"] {
-        ask(own, path).assert_status(200);
-        ask(public, path).assert_error(404, "not_found");
+        ask(public, "localhost", path).assert_error(404, "not_found");
+        // No public domain takes the API's place at its own address.
+        for host in ["localhost", "gw.example.org"] {
+            let answer = ask(own, host, path).assert_status(200);
+            assert!(upstream.requests().is_empty(), "{path}: {answer:?}");
+        }
     }
-    // The portal calls functions where it is.
-    ask(own, "/function/fig").assert_status(200);
-    ask(public, "/function/fig").assert_status(200);
+    // The portal calls functions where it is; what they send is no page of the API's origin.
+    let answer = ask(own, "localhost", "/function/fig").assert_status(200);
+    assert_eq!(answer.header("Content-Security-Policy"), "sandbox");
+    let answer = ask(public, "gw.example.org", "/any").assert_status(200);
+    assert!(answer.headers.get("Content-Security-Policy").is_none());
 }
 
 /// Where functions are called, as the gateway says when it starts.

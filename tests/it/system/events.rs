@@ -257,6 +257,13 @@ fn the_last_error_is_told_with_its_call() {
 }
 
 #[test]
+fn where_nothing_changes_there_is_a_beat() {
+    let gateway = Gateway::start("");
+    let mut listener = Listener::new(&gateway);
+    assert_eq!(listener.next("beat"), json!({}));
+}
+
+#[test]
 fn an_error_outlives_a_reload() {
     let upstream = Upstream::start(|exchange| exchange.reply(500, &[], "no"));
     let config = upstream.declared("bad");
