@@ -20,6 +20,7 @@ const FUNCTIONS = {
   parrot: { process: sh("cat >&2"), combine_output: false },
   quiet: { process: "cat" },
   counter: { process: sh("seq -f 'line %g of many' $(cat) >&2"), combine_output: false },
+  crowd: { process: sh("seq -f 'line %g of many' $(cat) >&2"), combine_output: false },
   pair: { process: sh(`echo "replica at port $PORT"; exec ${HELLO}`), mode: "http", replicas: 2 },
   wide: { process: sh("head -c 3000 /dev/zero | tr '\\0' x >&2"), combine_output: false },
   colours: { process: sh(String.raw`printf '\033[31mred\033[0m alarm\n' >&2`), combine_output: false },
@@ -101,6 +102,22 @@ portal("Logs", { functions: FUNCTIONS }, (test) => {
     await axe(page);
     await page.getByRole("button", { name: "Resume" }).click();
     await line(page, "meanwhile").waitFor();
+  });
+
+  test("earlier lines are shown although it is paused, and lines that come are none of them", async ({ page, visit, gateway }) => {
+    await gateway.call("crowd", { body: "150" });
+    await open(visit, "crowd");
+    await line(page, "line 150 of many").waitFor();
+    // So that what comes now is not taken for what it begins with.
+    await page.waitForTimeout(700);
+    await gateway.call("crowd", { body: "100" });
+    await page.getByRole("status").getByText("250 lines", { exact: true }).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Show earlier lines" }).count(), 0);
+    await page.reload();
+    await page.getByRole("status").getByText("200 lines", { exact: true }).waitFor();
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("button", { name: "Show earlier lines" }).click();
+    await page.getByRole("status").getByText("250 lines · paused", { exact: true }).waitFor();
   });
 
   test("times and breaks of long lines can be had or not, and it can be cleared", async ({ page, visit, gateway }) => {

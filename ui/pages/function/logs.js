@@ -15,6 +15,8 @@ import { follow, KEPT } from "./logs/tail.js";
 /** Lines to begin with; more where some are searched for. */
 const TAIL = 200;
 const TAIL_SEARCHED = 1000;
+/** Lines that come within so long of the first are those it begins with, not new ones. */
+const BEGIN_MS = 500;
 
 /** How lines are shown, for as long as the portal is open. */
 const shownAs = { times: true, wrap: true, only: true };
@@ -145,8 +147,12 @@ function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type 
   const held = useRef({
     lines: /** @type {Line[]} */ ([]),
     waiting: /** @type {Line[]} */ ([]),
-    /** Lines that have come in all, and those while it was paused. */
-    came: 0,
+    /** When the first line came, and how many it began with. */
+    began: 0,
+    first: 0,
+    /** Whether what waits is shown although it is paused. */
+    through: false,
+    /** Lines that have come while it was paused. */
     missed: 0,
     gone: false,
     paused,
@@ -157,19 +163,24 @@ function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type 
 
   function take() {
     held.frame = 0;
-    if (!held.paused && held.waiting.length > 0) {
+    if ((!held.paused || held.through) && held.waiting.length > 0) {
       const all = held.lines.concat(held.waiting);
       held.gone ||= all.length > KEPT;
       held.lines = all.slice(-KEPT);
       held.waiting = [];
       held.missed = 0;
+      held.through = false;
     }
     draw((n) => n + 1);
   }
   const later = () => void (held.frame ||= requestAnimationFrame(take));
 
   function came(/** @type {Line[]} */ lines) {
-    held.came += lines.length;
+    held.began ||= Date.now();
+    if (Date.now() - held.began < BEGIN_MS) {
+      held.first += lines.length;
+      held.through = true;
+    }
     held.missed += lines.length;
     held.waiting = held.waiting.concat(lines);
     if (held.waiting.length > KEPT) {
@@ -185,7 +196,7 @@ function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type 
   }
 
   useEffect(() => {
-    Object.assign(held, { lines: [], waiting: [], came: 0, missed: 0, gone: false });
+    Object.assign(held, { lines: [], waiting: [], began: 0, first: 0, through: false, missed: 0, gone: false });
     const ending = new AbortController();
     const changed = (/** @type {Followed} */ followed) => void (Object.assign(held, { followed }), ending.signal.aborted || later());
     follow(id, tail, { lines: (lines) => ending.signal.aborted || came(lines), changed }, ending.signal);
@@ -201,7 +212,7 @@ function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type 
     lines: held.lines,
     waiting: held.paused ? held.missed : 0,
     gone: held.gone,
-    more: tail > 0 && held.came >= tail && !held.gone,
+    more: tail > 0 && held.first >= tail && !held.gone,
     followed: held.followed,
     again: () => setTurn((n) => n + 1),
     clear,

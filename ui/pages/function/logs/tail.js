@@ -51,6 +51,7 @@ export async function follow(id, tail, tell, signal) {
     let problem = "The log broke off";
     let status = 0;
     let heard = false;
+    let wanted = true;
     try {
       tell.changed({ state: failures > 0 ? "asking" : "following", problem: "", status: 0, wait: 0 });
       for await (const lines of api.logs(id, { follow: true, ...seen.wanted(tail) }, mine.signal)) {
@@ -65,8 +66,11 @@ export async function follow(id, tail, tell, signal) {
     } finally {
       document.removeEventListener("visibilitychange", stop);
       signal.removeEventListener("abort", stop);
+      wanted = !mine.signal.aborted;
+      // A line that cannot be read ends the loop, but not the stream.
+      mine.abort();
     }
-    if (mine.signal.aborted) continue;
+    if (!wanted) continue;
     failures = heard || Date.now() - began > STOOD_MS ? 1 : failures + 1;
     const wait = WAITS[failures - 1];
     if (FINAL.includes(status) || wait === undefined) return tell.changed({ state: "ended", problem, status, wait: 0 });
