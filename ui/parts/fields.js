@@ -1,6 +1,7 @@
 // Parts of forms: a labelled field, names with values, and what can be copied.
 
 import { html, useState } from "../html.js";
+import { complain } from "./toast.js";
 
 let next = 0;
 
@@ -77,7 +78,11 @@ export const Tick = (/** @type {{label: string, on: boolean, set: (on: boolean) 
 export function Copy(/** @type {{text: string | (() => string), children?: any, label?: string}} */ { text, children, label }) {
   const [done, setDone] = useState(false);
   const copy = async () => {
-    await write(typeof text === "string" ? text : text());
+    try {
+      await write(typeof text === "string" ? text : text());
+    } catch (error) {
+      return complain(`It could not be copied: ${/** @type {Error} */ (error).message}`);
+    }
     setDone(true);
     setTimeout(() => setDone(false), 1500);
   };
@@ -87,9 +92,12 @@ export function Copy(/** @type {{text: string | (() => string), children?: any, 
 /** The clipboard is there for pages by https and on this machine only; elsewhere the old way. */
 async function write(/** @type {string} */ text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const focused = /** @type {HTMLElement | null} */ (document.activeElement);
   const area = Object.assign(document.createElement("textarea"), { value: text });
   (document.querySelector("dialog[open]") ?? document.body).append(area);
   area.select();
-  document.execCommand("copy");
+  const done = document.execCommand("copy");
   area.remove();
+  focused?.focus();
+  if (!done) throw new Error("the browser does not allow it");
 }
