@@ -2,7 +2,7 @@
 
 const REASONS = /** @type {Record<string, string>} */ ({
   bad_request: "The gateway cannot accept the request as it is; its answer says what is wrong.",
-  not_found: "There is no such function, or nothing at this path. A portal at an address of its own (admin.listen) cannot call functions.",
+  not_found: "There is no such function, or nothing at this path.",
   method_not_allowed: "Calls for later can only be posted.",
   read_timeout: "The request did not arrive in time. Large bodies need a longer timeouts.read.",
   write_timeout: "The caller took nothing of the answer for too long.",

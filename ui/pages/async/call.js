@@ -88,7 +88,7 @@ function askCancel(/** @type {Call} */ call, /** @type {() => void} */ again) {
     act: async () => {
       await api.cancel(call.id);
       again();
-      return "The call is cancelled";
+      return dead ? "The dead letter is thrown away" : "The call is cancelled";
     },
   });
 }

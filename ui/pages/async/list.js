@@ -1,7 +1,7 @@
 // The newest asynchronous calls, of all functions or of one, asked for again every few seconds.
 
 import * as api from "../../api.js";
-import { html, useRef, useState } from "../../html.js";
+import { html, useEffect, useRef, useState } from "../../html.js";
 import { live } from "../../live.js";
 import { Empty, Loading, Problem, useLoad } from "../../parts/load.js";
 import { Rows } from "../../parts/rows.js";
@@ -66,12 +66,24 @@ export function CallList({ path, id = "", children }) {
 /** A name may be typed that nobody offers: of a function that is gone, say. */
 function FunctionChoice(/** @type {{value: string, set: (name: string) => void}} */ { value, set }) {
   const taken = (/** @type {any} */ event) => set(event.target.value.trim());
-  const names = [...live.functions.keys()].sort().slice(0, OFFERED);
+  const [typed, setTyped] = useState(value);
+  useEffect(() => setTyped(value), [value]);
   return html`
-    <input type="search" list="functions-called" placeholder="All functions" aria-label="Function" autocomplete="off" spellcheck=${false} value=${value}
-      onChange=${taken} onSearch=${taken} />
-    <datalist id="functions-called">${names.map((name) => html`<option value=${name}></option>`)}</datalist>
+    <input type="search" list="functions-called" placeholder="All functions" aria-label="Function" autocomplete="off" spellcheck=${false} value=${typed}
+      onInput=${(/** @type {any} */ event) => setTyped(event.target.value)} onChange=${taken} onSearch=${taken} />
+    <datalist id="functions-called">${offered(typed).map((name) => html`<option value=${name}></option>`)}</datalist>
   `;
+}
+
+/** Some functions with `typed` in their names; of many the first that are found, as all are looked through at each draw. */
+function offered(/** @type {string} */ typed) {
+  const wanted = typed.trim().toLowerCase();
+  const found = [];
+  for (const id of live.functions.keys()) {
+    if (id.toLowerCase().includes(wanted)) found.push(id);
+    if (found.length === OFFERED) break;
+  }
+  return found.sort();
 }
 
 function Table(/** @type {{calls: Call[], path: string[], named: boolean}} */ { calls, path, named }) {

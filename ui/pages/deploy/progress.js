@@ -32,8 +32,8 @@ export function useNamespaces() {
 
 /** The function that a deployment is or will be; undefined while it is not there. */
 export function rowOf(/** @type {Deployment} */ { service, namespace = "" }) {
+  if (namespace) return live.functions.get(`${service}.${namespace}`);
   const rows = [...live.functions.values()].filter((row) => row.name === service);
-  if (namespace) return rows.find((row) => row.namespace === namespace);
   return rows.find((row) => row.namespace === "") ?? rows.find((row) => row.namespace === USUAL) ?? rows[0];
 }
 
