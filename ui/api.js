@@ -250,13 +250,21 @@ export function split(/** @type {string} */ id) {
   return dot < 0 ? { name: id, namespace: "" } : { name: id.slice(0, dot), namespace: id.slice(dot + 1) };
 }
 
+/** The other way round. */
+export const idOf = (/** @type {{name: string, namespace?: string}} */ { name, namespace = "" }) => (namespace ? `${name}.${namespace}` : name);
+
 /** The text of a response, piece by piece. */
 export async function* texts(/** @type {Response} */ response) {
   if (!response.body) return;
   const decoder = new TextDecoder();
   const reader = response.body.getReader();
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-    yield decoder.decode(piece.value, { stream: true });
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      yield decoder.decode(piece.value, { stream: true });
+    }
+  } finally {
+    // Whoever stops reading wants no more of it; where it broke off there is nothing to stop.
+    reader.cancel().catch(() => {});
   }
   yield decoder.decode();
 }

@@ -1,18 +1,21 @@
 // Buttons that do something which takes a while and may fail: while it runs the button says so, and what
 // it led to is said in a toast or where the caller shows it.
 
-import { html, useRef, useState } from "../html.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { complain, say } from "./toast.js";
 
 /**
  * An action with its state. It runs once at a time.
  * @template {any[]} A
  * @param {(...args: A) => Promise<string | void>} act returns what to say when it is done
- * @param {{failed?: (message: string) => void}} [options] who shows the failure; else a toast does
+ * @param {{failed?: (message: string) => void}} [options] who shows the failure; else a toast does, as it
+ * does where nobody is there any more to show it
  */
 export function useAction(act, { failed = complain } = {}) {
   const [busy, setBusy] = useState(false);
   const running = useRef(false);
+  const shown = useRef(true);
+  useEffect(() => () => void (shown.current = false), []);
   async function run(/** @type {A} */ ...args) {
     if (running.current) return false;
     running.current = true;
@@ -22,7 +25,7 @@ export function useAction(act, { failed = complain } = {}) {
       if (done) say(done);
       return true;
     } catch (error) {
-      failed(/** @type {Error} */ (error).message);
+      (shown.current ? failed : complain)(/** @type {Error} */ (error).message);
       return false;
     } finally {
       running.current = false;

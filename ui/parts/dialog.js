@@ -1,7 +1,7 @@
 // A question in a dialog of the browser's own: it keeps the focus inside, closes with Escape, and gives the
 // focus back.
 
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "../html.js";
 import { useAction } from "./action.js";
 
 /**
@@ -38,12 +38,12 @@ function Ask(/** @type {Question & {close: () => void}} */ { title, text, yes, d
     if (await run()) close();
   };
   return html`
-    <${Dialog} title=${title} close=${close}>
+    <${Dialog} title=${title} close=${close} busy=${busy}>
       <form onSubmit=${answer}>
         <p>${text}</p>
         ${problem && html`<p class="problem" role="alert">${problem}</p>`}
         <div class="actions end">
-          <button type="button" onClick=${close}>Cancel</button>
+          <button type="button" disabled=${busy} onClick=${close}>Cancel</button>
           <button class=${danger ? "danger" : "primary"} disabled=${busy} aria-busy=${busy} autofocus>${busy ? doing : yes}</button>
         </div>
       </form>
@@ -51,14 +51,20 @@ function Ask(/** @type {Question & {close: () => void}} */ { title, text, yes, d
   `;
 }
 
-/** A dialog with a title; shown for as long as it is rendered. */
-export function Dialog(/** @type {{title: string, close: () => void, wide?: boolean, children?: any}} */ { title, close, wide = false, children }) {
+/** A dialog with a title; shown for as long as it is rendered. `busy`: Escape does not close it. */
+export function Dialog(/** @type {{title: string, close: () => void, wide?: boolean, busy?: boolean, children?: any}} */ { title, close, wide = false, busy = false, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
-  useEffect(() => {
-    dialog.current?.showModal();
+  // The focus is given back by closing it, which has to come before it is gone.
+  useLayoutEffect(() => {
+    const shown = dialog.current;
+    shown?.showModal();
+    return () => shown?.close();
   }, []);
+  // Told of a moment later: by then another question may be shown in its place.
+  const closed = () => dialog.current && close();
+  const cancel = (/** @type {Event} */ event) => busy && event.preventDefault();
   return html`
-    <dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby="dialog-title" onClose=${close}>
+    <dialog ref=${dialog} class=${wide ? "wide" : ""} aria-labelledby="dialog-title" onCancel=${cancel} onClose=${closed}>
       <h2 id="dialog-title">${title}</h2>
       ${children}
     </dialog>

@@ -13,11 +13,18 @@ import { html, useCallback, useEffect, useRef, useState } from "../html.js";
  */
 export function useLoad(asked, keys, { every = 0 } = {}) {
   const [state, setState] = useState(/** @type {{value: T | null, problem: string, loading: boolean}} */ ({ value: null, problem: "", loading: true }));
-  const turn = useRef(0);
+  // Requests by number: the last one made, the last one answered, and the last one while it is on its way.
+  const asking = useRef({ last: 0, answered: 0, underWay: 0 });
   const again = useCallback(async () => {
-    const mine = ++turn.current;
-    // Only the newest answer counts: one that was slow must not undo it.
-    const set = (/** @type {(state: any) => any} */ change) => turn.current === mine && setState(change);
+    const mine = ++asking.current.last;
+    asking.current.underWay = mine;
+    const set = (/** @type {(state: any) => any} */ change) => {
+      if (asking.current.underWay === mine) asking.current.underWay = 0;
+      // One that was slow must not undo a newer one.
+      if (mine < asking.current.answered) return;
+      asking.current.answered = mine;
+      setState(change);
+    };
     try {
       const value = await asked();
       set(() => ({ value, problem: "", loading: false }));
@@ -28,11 +35,12 @@ export function useLoad(asked, keys, { every = 0 } = {}) {
   useEffect(() => {
     setState({ value: null, problem: "", loading: true });
     again();
-    return () => void (turn.current += 1);
+    // What is still on its way was asked for other keys.
+    return () => void (asking.current = { last: asking.current.last, answered: asking.current.last + 1, underWay: 0 });
   }, keys);
   useEffect(() => {
     if (every === 0) return;
-    const timer = setInterval(() => document.hidden || again(), every);
+    const timer = setInterval(() => document.hidden || asking.current.underWay > 0 || again(), every);
     return () => clearInterval(timer);
   }, [...keys, every]);
   return { ...state, again };

@@ -4,7 +4,7 @@
 import { html, useEffect, useState } from "../html.js";
 
 const SHOWN_MS = 5000;
-/** Messages at once; the oldest goes. */
+/** Messages at once; the oldest good news goes, and never a failure. */
 const MOST = 4;
 
 /** @typedef {{key: number, text: string, bad: boolean}} Message */
@@ -23,7 +23,10 @@ export const complain = (/** @type {string} */ text) => add(text, true);
 
 function add(/** @type {string} */ text, /** @type {boolean} */ bad) {
   const message = { key: next++, text, bad };
-  set([...messages, message].slice(-MOST));
+  const all = [...messages, message];
+  const failures = all.filter(({ bad }) => bad);
+  const news = all.filter(({ bad }) => !bad).slice(-Math.max(1, MOST - failures.length));
+  set([...failures, ...news]);
   if (!bad) setTimeout(() => close(message.key), SHOWN_MS);
 }
 

@@ -125,12 +125,12 @@ function Confirm(/** @type {{before: Deployment, after: Deployment, done: (deplo
     done(after);
   }, { failed: setProblem });
   return html`
-    <${Dialog} title="Deploy ${after.service} again?" close=${close} wide>
+    <${Dialog} title="Deploy ${after.service} again?" close=${close} busy=${busy} wide>
       <p>The new revision starts beside the old one, which serves until the new one is ready.</p>
       <${Difference} label="What differs" changes=${difference(toLines(before), toLines(after))} />
       ${problem && html`<p class="problem" role="alert">${problem}</p>`}
       <div class="actions end">
-        <button type="button" onClick=${close}>Cancel</button>
+        <button type="button" disabled=${busy} onClick=${close}>Cancel</button>
         <button type="button" class="primary" disabled=${busy} aria-busy=${busy} onClick=${() => run()}>${busy ? "Deploying…" : "Deploy again"}</button>
       </div>
     <//>
