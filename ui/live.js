@@ -31,9 +31,9 @@ import { useEffect, useState } from "./html.js";
  */
 
 const POLL_MS = 3500;
-/** A stream that says nothing for so long may be cut off without a word, as by a network that is gone. */
-const SILENCE_MS = 20_000;
-/** A stream that was refused is asked for again after so long. */
+/** A stream that says nothing for so long is cut off without a word, as by a network that is gone: there is a beat every 15 s. */
+const SILENCE_MS = 35_000;
+/** A stream that was refused, or of which nothing was heard, is asked for again after so long. */
 const STREAM_AGAIN_MS = 30_000;
 
 /** @type {Status} what only the event stream tells */
@@ -63,8 +63,12 @@ export const live = {
 const listeners = new Set();
 /** @type {EventSource | null} */
 let stream = null;
+/** Whether that stream has said something: only then nothing else is asked. */
+let streaming = false;
 let timer = 0;
 let streamAgain = 0;
+/** @type {{kind: string, usual: string, functions: Map<string, any>} | null} the configuration while there is no stream, for what a list does not tell */
+let config = null;
 
 /** Shows a component again whenever something is heard. */
 export function useLive() {
@@ -76,9 +80,6 @@ export function useLive() {
   }, []);
   return live;
 }
-
-/** One function; undefined while it is not there. */
-export const useRow = (/** @type {string} */ id) => useLive().functions.get(id);
 
 /** Namespaces that have functions, in order. */
 export const namespacesSeen = () => [...new Set([...live.functions.values()].map((row) => row.namespace))].sort();
@@ -92,28 +93,33 @@ export function follow() {
 function pause() {
   stream?.close();
   stream = null;
+  streaming = false;
   clearTimeout(timer);
 }
 
+/** Opens the stream, and asks for the list until something comes of it: not everything that is open gets through. */
 function listen() {
   pause();
+  schedule();
+  streamAgain = Date.now() + STREAM_AGAIN_MS;
   const opened = new EventSource(api.eventsAddress());
   stream = opened;
   opened.addEventListener("functions", (event) => hear(() => take(JSON.parse(event.data))));
   opened.addEventListener("status", (event) => hear(() => (live.status = JSON.parse(event.data))));
+  opened.addEventListener("beat", () => hear(() => {}));
+  // The browser tries again by itself, unless the stream was refused, as where too many listen; the list is
+  // asked for meanwhile.
   opened.addEventListener("error", () => {
     if (stream !== opened) return;
-    // Still connecting: the browser tries by itself, and the list is asked for meanwhile. Closed: the
-    // stream was refused, as where too many listen.
-    if (opened.readyState === EventSource.CLOSED) {
-      stream = null;
-      streamAgain = Date.now() + STREAM_AGAIN_MS;
-    }
+    streaming = false;
     schedule(0);
   });
 
   function hear(/** @type {() => void} */ change) {
+    if (stream !== opened) return;
     live.mode = "live";
+    streaming = true;
+    config = null;
     change();
     tell();
     clearTimeout(timer);
@@ -121,18 +127,11 @@ function listen() {
   }
 }
 
-/** Asks for something small: a stream cannot be asked whether it is still there. */
-async function doubt() {
-  const doubted = stream;
-  const [answer] = await Promise.allSettled([api.rates()]);
-  if (stream !== doubted || document.hidden || live.mode !== "live") return;
-  if (answer.status === "fulfilled") {
-    clearTimeout(timer);
-    timer = setTimeout(doubt, SILENCE_MS);
-  } else {
-    fail(answer.reason);
-    listen();
-  }
+/** A stream that has fallen silent is opened anew, and is not said to be live meanwhile. */
+function doubt() {
+  live.mode = "connecting";
+  for (const listener of listeners) listener();
+  listen();
 }
 
 function take(/** @type {{full: boolean, functions: Row[], removed: string[]}} */ { full, functions, removed }) {
@@ -149,22 +148,31 @@ function schedule(wait = POLL_MS) {
 
 async function poll() {
   if (document.hidden) return;
-  if (!stream && Date.now() > streamAgain) {
+  if (Date.now() > streamAgain) {
     listen();
     return;
   }
-  try {
-    const [functions, rates] = await Promise.all([api.functions(), api.rates().catch(() => null)]);
-    if (live.mode === "live" && stream?.readyState === EventSource.OPEN) return;
-    const last = new Map(rates?.functions.map(({ id, calls_per_second }) => [id, calls_per_second.at(-1) ?? 0]));
-    take({ full: true, functions: functions.map((status) => row(status, last)), removed: [] });
+  const [functions, rates] = await Promise.allSettled([api.functions(), api.rates(), learn()]);
+  // The stream has told more meanwhile, or nobody looks.
+  if (streaming || document.hidden) return;
+  if (functions.status === "fulfilled") {
+    const told = rates.status === "fulfilled" ? rates.value.functions : [];
+    const last = new Map(told.map(({ id, calls_per_second }) => [id, calls_per_second.at(-1) ?? 0]));
+    take({ full: true, functions: functions.value.map((status) => row(status, last)), removed: [] });
     live.mode = "polling";
     notice(true);
     tell();
-  } catch (error) {
-    fail(/** @type {Error} */ (error));
+  } else {
+    fail(functions.reason);
   }
   schedule();
+}
+
+/** Once, until the stream tells of it again. */
+async function learn() {
+  if (config) return;
+  const { provider, functions } = (await api.config()).config;
+  config = { kind: provider.kind, usual: provider.namespaces?.[0] ?? provider.namespace ?? "", functions: new Map(Object.entries(functions)) };
 }
 
 /** The gateway may be well while the provider behind it is not. */
@@ -183,26 +191,33 @@ function fail(/** @type {Error} */ error) {
 /** What asking for the list says about the provider. */
 function notice(/** @type {boolean} */ up) {
   const before = live.status ?? UNKNOWN;
-  live.status = { ...before, provider: { ...before.provider, up } };
+  live.status = { ...before, provider: { kind: config?.kind ?? before.provider.kind, up } };
+}
+
+/** What the configuration says of a function; nothing where it does not declare it. */
+function declaration(/** @type {api.FunctionStatus} */ { name, namespace = "" }) {
+  // The default namespace is left out there.
+  return config?.functions.get(namespace === config.usual ? name : api.idOf({ name, namespace }));
 }
 
 /** @returns {Row} what a list tells of a function; the rest is as it was last heard */
 function row(/** @type {api.FunctionStatus} */ status, /** @type {Map<string, number>} */ rates) {
   const { name, namespace = "" } = status;
-  const id = namespace ? `${name}.${namespace}` : name;
+  const id = api.idOf(status);
   const before = live.functions.get(id);
+  const declared = declaration(status);
   return {
     id,
     name,
     namespace,
-    replicas: status.replicas ?? 0,
+    replicas: declared?.upstream ? null : (status.replicas ?? 0),
     available: status.availableReplicas ?? 0,
     invocations: status.invocationCount ?? 0,
     calls_per_second: rates.get(id) ?? 0,
     in_flight: before?.in_flight ?? 0,
     waiting: before?.waiting ?? 0,
     queued: before?.queued ?? 0,
-    declared: before?.declared ?? false,
+    declared: config ? declared !== undefined : (before?.declared ?? false),
     updating: before?.updating ?? false,
     problem: status.problem ?? null,
     last_error: before?.last_error ?? null,

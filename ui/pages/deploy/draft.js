@@ -122,8 +122,9 @@ function wrongName(/** @type {string} */ name, /** @type {boolean} */ whole) {
   return name.length > LONGEST_NAME ? `A name has ${LONGEST_NAME} characters at most.` : "";
 }
 
-/** What each kind of provider needs. */
+/** What each kind of provider needs; the gateway says it where the kind is not known. */
 function withoutImage(/** @type {Draft} */ draft, /** @type {string} */ kind) {
+  if (kind === "") return {};
   if (kind !== "process") return { image: "This provider runs images, so one is needed." };
   return { command: draft.command.trim() === "" ? "A command is needed, or an image that the configuration maps to one." : "" };
 }
