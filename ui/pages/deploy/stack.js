@@ -4,7 +4,6 @@
 import * as api from "../../api.js";
 import { html, useEffect, useRef, useState } from "../../html.js";
 import { useLive } from "../../live.js";
-import { useAction } from "../../parts/action.js";
 import { ask } from "../../parts/dialog.js";
 import { Field } from "../../parts/fields.js";
 import { complain } from "../../parts/toast.js";
@@ -35,21 +34,45 @@ functions:
       write_debug: true
 `;
 
-/** What was typed stays for as long as the portal is open. */
-let kept = "";
+/**
+ * What was typed and chosen, and what came of it, stays for as long as the portal is open; a deployment goes on
+ * where the page is left. `left`: functions that are not deployed.
+ */
+let kept = { text: "", left: /** @type {string[]} */ ([]), namespace: "", busy: false, outcomes: /** @type {Outcomes} */ ({}) };
+
+/** @type {Set<() => void>} what shows it; nothing does where nobody looks */
+const lookers = new Set();
+
+function keep(/** @type {Partial<typeof kept>} */ change) {
+  kept = { ...kept, ...change };
+  for (const looker of lookers) looker();
+}
+
+function useKept() {
+  const [, again] = useState(0);
+  useEffect(() => {
+    const changed = () => again((n) => n + 1);
+    lookers.add(changed);
+    changed(); // It may have changed since it was drawn.
+    return () => void lookers.delete(changed);
+  }, []);
+  return kept;
+}
+
+const note = (/** @type {string} */ name, /** @type {Outcome} */ outcome) => keep({ outcomes: { ...kept.outcomes, [name]: outcome } });
 
 export function FromStack() {
-  const [text, setText] = useState(kept);
-  useEffect(() => void (kept = text), [text]);
+  const { text, busy } = useKept();
+  const setText = (/** @type {string} */ text) => keep({ text, outcomes: {} });
   const read = useStack(text);
   return html`
     <div class="columns stackfile">
       <section class="sheet stack">
         <div class="title">
           <h2>stack.yml</h2>
-          <${FileChoice} take=${setText} empty=${text === ""} />
+          <${FileChoice} take=${setText} empty=${text === ""} busy=${busy} />
         </div>
-        <${Text} text=${text} change=${setText} problem=${read.problem} />
+        <${Text} text=${text} change=${setText} problem=${read.problem} busy=${busy} />
       </section>
       <section class="sheet stack">
         <h2>Functions</h2>
@@ -81,7 +104,7 @@ function useStack(/** @type {string} */ text) {
   return read;
 }
 
-function FileChoice(/** @type {{take: (text: string) => void, empty: boolean}} */ { take, empty }) {
+function FileChoice(/** @type {{take: (text: string) => void, empty: boolean, busy: boolean}} */ { take, empty, busy }) {
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
   const choose = async (/** @type {any} */ event) => {
     const [file] = event.target.files;
@@ -92,15 +115,15 @@ function FileChoice(/** @type {{take: (text: string) => void, empty: boolean}} *
   };
   return html`
     <div class="actions end">
-      <input ref=${field} type="file" accept=".yml,.yaml,text/yaml" aria-label="A stack.yml of this machine" class="unseen" tabindex="-1" onChange=${choose} />
-      <button type="button" class="small" onClick=${() => field.current?.click()}>Choose a file…</button>
+      <input ref=${field} type="file" accept=".yml,.yaml,text/yaml" aria-label="A stack.yml of this machine" class="unseen" tabindex="-1" disabled=${busy} onChange=${choose} />
+      <button type="button" class="small" disabled=${busy} onClick=${() => field.current?.click()}>Choose a file…</button>
       ${empty && html`<button type="button" class="small" onClick=${() => take(EXAMPLE)}>Show an example</button>`}
     </div>
   `;
 }
 
-/** The text with numbers beside its lines, and where it cannot be read. */
-function Text(/** @type {{text: string, change: (text: string) => void, problem: string}} */ { text, change, problem }) {
+/** The text with numbers beside its lines, and where it cannot be read. It stays as it is while it is deployed. */
+function Text(/** @type {{text: string, change: (text: string) => void, problem: string, busy: boolean}} */ { text, change, problem, busy }) {
   const field = useRef(/** @type {HTMLTextAreaElement | null} */ (null));
   const numbers = useRef(/** @type {HTMLElement | null} */ (null));
   const lines = text.split("\n");
@@ -116,7 +139,7 @@ function Text(/** @type {{text: string, change: (text: string) => void, problem:
   return html`
     <div class="editor">
       <div ref=${numbers} class="line-numbers" aria-hidden="true">${lines.map((_, index) => html`<span class=${index + 1 === bad ? "bad" : ""}>${index + 1}</span>`)}</div>
-      <textarea ref=${field} aria-label="Text of the stack.yml" aria-invalid=${problem !== ""} aria-describedby=${problem ? "stack-problem" : undefined} rows="24" wrap="off" spellcheck=${false}
+      <textarea ref=${field} aria-label="Text of the stack.yml" aria-invalid=${problem !== ""} aria-describedby=${problem ? "stack-problem" : undefined} rows="24" wrap="off" spellcheck=${false} readonly=${busy}
         placeholder="Paste it here, or choose a file." value=${text} onScroll=${follow} onInput=${(/** @type {any} */ event) => change(event.target.value)}></textarea>
     </div>
     ${problem && html`<p id="stack-problem" class="problem" role="alert"><span>${problem}</span>${bad > 0 && html`<button type="button" onClick=${lead}>Go to line ${bad}</button>`}</p>`}
@@ -138,22 +161,14 @@ function Found(/** @type {{read: ReturnType<typeof useStack>, text: string}} */ 
 function Choice(/** @type {{stack: Stack}} */ { stack }) {
   const { names, usual } = useNamespaces();
   const up = useLive().status?.provider.up !== false;
-  const [left, setLeft] = useState(/** @type {string[]} */ ([]));
-  const [namespace, setNamespace] = useState("");
-  const [outcomes, setOutcomes] = useState(/** @type {Outcomes} */ ({}));
-  useEffect(() => setOutcomes({}), [stack]);
+  const { left, namespace, busy, outcomes } = useKept();
   const placed = stack.functions.map(({ deployment, warnings }) => ({ deployment: { ...deployment, namespace: namespace || deployment.namespace || usual }, warnings }));
   const chosen = placed.map(({ deployment }) => deployment).filter(({ service }) => !left.includes(service));
-  const note = (/** @type {string} */ name, /** @type {Outcome} */ outcome) => setOutcomes((before) => ({ ...before, [name]: outcome }));
-  const { run, busy } = useAction(async (/** @type {Deployment[]} */ wanted) => {
-    setOutcomes((before) => Object.fromEntries(Object.entries(before).filter(([name]) => !wanted.some(({ service }) => service === name))));
-    for (const deployment of wanted) await put(deployment, note);
-  });
   const failed = chosen.filter(({ service }) => typeof outcomes[service] === "object");
-  const turn = (/** @type {string} */ name) => setLeft((before) => (before.includes(name) ? before.filter((other) => other !== name) : [...before, name]));
+  const turn = (/** @type {string} */ name) => keep({ left: left.includes(name) ? left.filter((other) => other !== name) : [...left, name] });
   return html`
     <${Field} label="Namespace" field=${(/** @type {string} */ id) => html`
-      <select id=${id} value=${namespace} disabled=${busy} onChange=${(/** @type {any} */ event) => setNamespace(event.target.value)}>
+      <select id=${id} value=${namespace} disabled=${busy} onChange=${(/** @type {any} */ event) => keep({ namespace: event.target.value })}>
         <option value="">as the file says</option>
         ${names.map((name) => html`<option value=${name}>${name}</option>`)}
       </select>`} />
@@ -165,13 +180,13 @@ function Choice(/** @type {{stack: Stack}} */ { stack }) {
     <div class="actions end">
       ${!up && html`<span class="hint">The provider cannot be reached.</span>`}
       ${failed.length > 1 && html`<button type="button" disabled=${busy || !up} onClick=${() => run(failed)}>Try the ${failed.length} failed ones again</button>`}
-      <button type="button" class="primary" disabled=${busy || !up || chosen.length === 0} aria-busy=${busy} onClick=${() => begin(chosen, run)}>${busy ? "Deploying…" : `Deploy ${plural(chosen.length, "function")}`}</button>
+      <button type="button" class="primary" disabled=${busy || !up || chosen.length === 0} aria-busy=${busy} onClick=${() => begin(chosen)}>${busy ? "Deploying…" : `Deploy ${plural(chosen.length, "function")}`}</button>
     </div>
   `;
 }
 
 /** Asks first where functions that are there would be changed. */
-function begin(/** @type {Deployment[]} */ chosen, /** @type {(wanted: Deployment[]) => Promise<boolean>} */ run) {
+function begin(/** @type {Deployment[]} */ chosen) {
   const there = chosen.filter(rowOf).map(({ service }) => service);
   if (there.length === 0) return void run(chosen);
   ask({
@@ -183,13 +198,24 @@ function begin(/** @type {Deployment[]} */ chosen, /** @type {(wanted: Deploymen
   });
 }
 
-async function put(/** @type {Deployment} */ deployment, /** @type {(name: string, outcome: Outcome) => void} */ note) {
+/** Deploys one after the other, whether or not anybody looks. */
+async function run(/** @type {Deployment[]} */ wanted) {
+  if (kept.busy) return;
+  const others = Object.entries(kept.outcomes).filter(([name]) => !wanted.some(({ service }) => service === name));
+  keep({ busy: true, outcomes: Object.fromEntries(others) });
+  for (const deployment of wanted) await put(deployment);
+  keep({ busy: false });
+}
+
+async function put(/** @type {Deployment} */ deployment) {
   note(deployment.service, "deploying");
   try {
     await (rowOf(deployment) ? api.update(deployment) : api.deploy(deployment));
     note(deployment.service, "accepted");
   } catch (error) {
-    note(deployment.service, { problem: /** @type {Error} */ (error).message });
+    const problem = /** @type {Error} */ (error).message;
+    note(deployment.service, { problem });
+    if (lookers.size === 0) complain(`${deployment.service} is not deployed: ${problem}`);
   }
 }
 
