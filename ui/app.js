@@ -8,6 +8,7 @@ import { follow, useLive } from "./live.js";
 import { Functions } from "./pages/functions.js";
 import { Asking } from "./parts/dialog.js";
 import { Empty, Loading, Problem } from "./parts/load.js";
+import { keepPlaces } from "./parts/scroll.js";
 import { Toasts } from "./parts/toast.js";
 import { applyTheme, ThemeButton } from "./theme.js";
 import { to, usePlace } from "./route.js";
@@ -55,7 +56,6 @@ function Page(/** @type {{name: string}} */ { name }) {
   const [problem, setProblem] = useState("");
   const load = /** @type {Record<string, () => Promise<any>>} */ (PAGES)[name];
   useEffect(() => {
-    scrollTo(0, 0);
     if (!load || loaded[name]) return;
     const failed = () => setProblem("This page of the portal could not be loaded: the gateway cannot be reached, or it has another version by now. Reload the page.");
     load().then(({ Page }) => setLoaded((others) => ({ ...others, [name]: Page })), failed);
@@ -101,4 +101,5 @@ function skip(/** @type {Event} */ event) {
 
 applyTheme();
 follow();
+keepPlaces();
 render(html`<${App} />`, /** @type {HTMLElement} */ (document.getElementById("app")));

@@ -28,7 +28,7 @@ export function go(/** @type {string} */ link, { replace = false } = {}) {
     location.hash = link;
     return;
   }
-  history.replaceState(null, "", link);
+  history.replaceState(history.state, "", link);
   dispatchEvent(new HashChangeEvent("hashchange"));
 }
 
