@@ -150,7 +150,8 @@ function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type 
     /** When the first line came, and how many it began with. */
     began: 0,
     first: 0,
-    /** Whether what waits is shown although it is paused. */
+    /** Whether it began while it was paused, and whether what waits is therefore shown all the same. */
+    beganPaused: false,
     through: false,
     /** Lines that have come while it was paused. */
     missed: 0,
@@ -179,7 +180,7 @@ function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type 
     held.began ||= Date.now();
     if (Date.now() - held.began < BEGIN_MS) {
       held.first += lines.length;
-      held.through = true;
+      held.through ||= held.beganPaused;
     }
     held.missed += lines.length;
     held.waiting = held.waiting.concat(lines);
@@ -196,7 +197,7 @@ function useLog(/** @type {string} */ id, /** @type {number} */ tail, /** @type 
   }
 
   useEffect(() => {
-    Object.assign(held, { lines: [], waiting: [], began: 0, first: 0, through: false, missed: 0, gone: false });
+    Object.assign(held, { lines: [], waiting: [], began: 0, first: 0, beganPaused: held.paused, through: false, missed: 0, gone: false });
     const ending = new AbortController();
     const changed = (/** @type {Followed} */ followed) => void (Object.assign(held, { followed }), ending.signal.aborted || later());
     follow(id, tail, { lines: (lines) => ending.signal.aborted || came(lines), changed }, ending.signal);
