@@ -151,6 +151,28 @@ portal("Secrets", () => served(), (test) => {
     assert.ok(!left.some((/** @type {{name: string}} */ { name }) => name === "old"));
   });
 
+  test("a function that came since is named, and where none can be listed it is said so", async ({ page, visit, gateway, allow }) => {
+    allow(/status of 502 .*\/system\/functions/);
+    await gateway.admin("POST", "/system/secrets", { name: "late", value: "x" });
+    await visit("#/secrets");
+    const row = page.getByRole("row", { name: "late" });
+    await row.getByText("No function").waitFor();
+    await gateway.admin("POST", "/system/functions", { service: "latecomer", image: "none", envProcess: "cat", secrets: ["late"] });
+    await row.getByRole("button", { name: "Delete late" }).click();
+    const dialog = page.getByRole("dialog", { name: "Delete the secret late?" });
+    await dialog.getByText("Used by latecomer.").waitFor();
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await page.route("**/system/functions?*", (route) => route.fulfill({ status: 502, body: "no" }));
+    await page.reload();
+    await row.getByText("not known").waitFor();
+    await row.getByRole("button", { name: "Delete late" }).click();
+    await dialog.getByText("Which functions use it is not known").waitFor();
+    await axe(page);
+    await dialog.getByRole("button", { name: "Delete" }).click();
+    await page.getByText("late is deleted. Which functions use it is not known.").waitFor();
+    await gateway.admin("DELETE", "/system/functions", { functionName: "latecomer" });
+  });
+
   test("each namespace has its own, and the address keeps which is shown", async ({ page, visit, gateway }) => {
     await visit("#/secrets");
     await page.getByLabel("Namespace").selectOption("staging");

@@ -15,10 +15,9 @@ import { bytes, count, plural } from "../words.js";
  * @property {string} namespace whose secrets these are; empty where the provider knows no namespaces
  * @property {string[]} namespaces the first is the default one
  * @property {string[]} names
- * @property {string} kind of the provider
- * @property {Map<string, string[]>} users ids of functions by the name of the secret
  *
- * @typedef {{name: string, what: "replaced" | "deleted", users: string[], kind: string}} Change
+ * @typedef {Map<string, string[]>} Users ids of functions by the name of the secret
+ * @typedef {{name: string, what: "replaced" | "deleted", users: string[] | null, kind: string}} Change `users` null: not known
  */
 
 const EVERY_MS = 15_000;
@@ -29,11 +28,17 @@ const MOST_NAMED = 12;
 /** The API takes bodies of 1 MiB, and base64 makes four bytes of three. */
 const LARGEST_FILE = 750 * 1024;
 
+/** Nothing can be asked for before the namespace is known. */
+const UNTIL_THEN = /** @type {Promise<Users>} */ (new Promise(() => {}));
+
 export function Page() {
   const { status } = useLive();
   const { query } = usePlace();
   const wanted = query.get("namespace") ?? "";
   const { value, problem, again } = useLoad(() => known(wanted), [wanted], { every: EVERY_MS });
+  const namespace = value && !("refused" in value) ? value.namespace : null;
+  const { value: users, loading } = useLoad(() => (namespace === null ? UNTIL_THEN : usersIn(namespace)), [namespace]);
+  const kind = status?.provider.kind ?? "";
   const [editing, setEditing] = useState(/** @type {string | null} */ (null));
   const [change, setChange] = useState(/** @type {Change | null} */ (null));
   useEffect(() => void (document.title = "Secrets · gateway"), []);
@@ -42,7 +47,7 @@ export function Page() {
   const up = status?.provider.up !== false;
   const blocked = up ? undefined : "The provider cannot be reached";
   const changed = (/** @type {Change | null} */ made) => {
-    setChange(made && made.users.length > 0 ? made : null);
+    setChange(made && made.users?.length !== 0 ? made : null);
     again();
   };
   return html`
@@ -56,9 +61,9 @@ export function Page() {
     ${!value && !problem && html`<${Loading} />`}
     ${value && "refused" in value && html`<${Empty}><p>The provider keeps no secrets. It said: ${value.refused}</p><//>`}
     ${value && !("refused" in value) && html`
-      <${List} ...${value} blocked=${blocked} replace=${setEditing} changed=${changed} />
-      <p class="hint">${hint(value.kind)}</p>
-      ${editing !== null && html`<${Editor} ...${value} name=${editing} changed=${changed} close=${() => setEditing(null)} />`}`}
+      <${List} ...${value} users=${users} looking=${loading} kind=${kind} blocked=${blocked} replace=${setEditing} changed=${changed} />
+      <p class="hint">${hint(kind)}</p>
+      ${editing !== null && html`<${Editor} ...${value} users=${users} kind=${kind} name=${editing} changed=${changed} close=${() => setEditing(null)} />`}`}
   `;
 }
 
@@ -72,19 +77,24 @@ function Namespaces(/** @type {Known} */ { namespace, namespaces }) {
   `;
 }
 
-/** @param {Known & {blocked: string | undefined, replace: (name: string) => void, changed: (change: Change) => void}} props */
-function List({ namespace, names, users, kind, blocked, replace, changed }) {
+/** @param {Known & {users: Users | null, looking: boolean, kind: string, blocked: string | undefined, replace: (name: string) => void, changed: (change: Change) => void}} props */
+function List({ namespace, names, users, looking, kind, blocked, replace, changed }) {
   if (names.length === 0) {
     return html`<${Empty}><p>No secret${namespace && ` in ${namespace}`} yet.</p><p>Functions read secrets as files: passwords, keys, certificates.</p><//>`;
   }
+  const { run, busy } = useAction(async (/** @type {string} */ name) => {
+    // Functions may have come since the page was opened.
+    const now = await usersIn(namespace).catch(() => null);
+    askDelete({ name, namespace }, { name, what: "deleted", users: idsOf(now, name), kind }, changed);
+  });
   const line = (/** @type {string} */ name) => html`
     <tr key=${name}>
       <th scope="row" class="mono">${name}</th>
-      <td><${Links} ids=${users.get(name) ?? []} /></td>
+      <td>${looking ? html`<span class="faint">…</span>` : html`<${Links} ids=${idsOf(users, name)} />`}</td>
       <td class="end">
         <button type="button" class="quiet" aria-label="Replace the value of ${name}" disabled=${blocked} title=${blocked} onClick=${() => replace(name)}>Replace</button>
         <button type="button" class="quiet" aria-label="Delete ${name}" disabled=${blocked} title=${blocked}
-          onClick=${() => askDelete({ name, namespace }, { name, what: "deleted", users: users.get(name) ?? [], kind }, changed)}>Delete</button>
+          aria-busy=${busy} onClick=${() => run(name)}>Delete</button>
       </td>
     </tr>`;
   return html`
@@ -96,7 +106,8 @@ function List({ namespace, names, users, kind, blocked, replace, changed }) {
 }
 
 /** Functions, each with a link to the page where it can be updated. */
-function Links(/** @type {{ids: string[]}} */ { ids }) {
+function Links(/** @type {{ids: string[] | null}} */ { ids }) {
+  if (ids === null) return html`<span class="faint">not known</span>`;
   if (ids.length === 0) return html`<span class="faint">No function</span>`;
   const link = (/** @type {string} */ id, /** @type {number} */ index) => html`${index > 0 && ", "}<a href=${to(["function", id, "configuration"])}>${api.split(id).name}</a>`;
   return html`${ids.slice(0, MOST_NAMED).map(link)}${ids.length > MOST_NAMED && ` and ${count(ids.length - MOST_NAMED)} more`}`;
@@ -108,11 +119,13 @@ function inWords(/** @type {string[]} */ ids) {
   return ids.length > MOST_NAMED ? `${names} and ${count(ids.length - MOST_NAMED)} more` : names;
 }
 
+const UNKNOWN = "Which functions use it is not known";
+
 /** What a change means for functions that run. */
 function After(/** @type {Change & {close: () => void}} */ { name, what, users, kind, close }) {
   return html`
     <div class="note closed-by-hand" role="status">
-      <p>${name} ${what === "replaced" ? "has a new value" : "is deleted"}, and is used by <${Links} ids=${users} />. ${consequence(what, kind)}</p>
+      <p>${name} ${what === "replaced" ? "has a new value" : "is deleted"}${users ? html`, and is used by <${Links} ids=${users} />` : html`. ${UNKNOWN}`}. ${consequence(what, kind)}</p>
       <button type="button" class="quiet" aria-label="Close the message" onClick=${close}>✕</button>
     </div>
   `;
@@ -133,9 +146,10 @@ const hint = (/** @type {string} */ kind) => html`
 
 function askDelete(/** @type {api.SecretName} */ secret, /** @type {Change} */ change, /** @type {(change: Change) => void} */ changed) {
   const { users, kind } = change;
+  const last = users === null ? `${UNKNOWN}: they could not be listed.` : "No function uses it.";
   ask({
     title: `Delete the secret ${secret.name}?`,
-    text: users.length > 0 ? `Used by ${inWords(users)}. ${consequence("deleted", kind)}` : "No function uses it. Its value cannot be brought back.",
+    text: users?.length ? `Used by ${inWords(users)}. ${consequence("deleted", kind)}` : `${last} Its value cannot be brought back.`,
     yes: "Delete",
     doing: "Deleting…",
     danger: true,
@@ -149,7 +163,7 @@ function askDelete(/** @type {api.SecretName} */ secret, /** @type {Change} */ c
 
 /**
  * Makes a secret, or gives one another value where `name` says which.
- * @param {Known & {name: string, changed: (change: Change | null) => void, close: () => void}} props
+ * @param {Known & {users: Users | null, kind: string, name: string, changed: (change: Change | null) => void, close: () => void}} props
  */
 function Editor({ namespace, namespaces, names, users, kind, name: given, changed, close }) {
   const [name, setName] = useState(given);
@@ -164,7 +178,7 @@ function Editor({ namespace, namespaces, names, users, kind, name: given, change
   const { run, busy } = useAction(async () => {
     const value = from === "text" ? { value: text } : { rawValue: await base64(/** @type {File} */ (file)) };
     await (given ? api.updateSecret : api.createSecret)({ name, namespace: into, ...value });
-    changed(given ? { name, what: "replaced", users: users.get(name) ?? [], kind } : null);
+    changed(given ? { name, what: "replaced", users: idsOf(users, name), kind } : null);
     close();
     return given ? `${name} has a new value` : `${name} is created`;
   }, { failed: setRefused });
@@ -234,23 +248,22 @@ async function base64(/** @type {File} */ file) {
 
 /** @returns {Promise<Known | {refused: string}>} */
 async function known(/** @type {string} */ wanted) {
-  const [secrets, namespaces, functions, config] = await Promise.all([
-    api.secrets(wanted).catch(notOffered),
-    api.namespaces().catch(() => []),
-    api.functions().catch(() => []),
-    api.config().catch(() => null),
-  ]);
+  const [secrets, namespaces] = await Promise.all([api.secrets(wanted).catch(notOffered), api.namespaces().catch(() => [])]);
   if ("refused" in secrets) return secrets;
-  const namespace = wanted || namespaces[0] || "";
-  const users = /** @type {Map<string, string[]>} */ (new Map());
-  for (const uses of functions.map(usesOf)) {
-    if (namespaces.length > 0 && uses.namespace !== namespace) continue;
+  return { namespace: wanted || namespaces[0] || "", namespaces, names: secrets.map(({ name }) => name).sort() };
+}
+
+/** Who uses the secrets of a namespace. Of many functions that is a long list, which is asked for only when it is needed. */
+async function usersIn(/** @type {string} */ namespace) {
+  const users = /** @type {Users} */ (new Map());
+  for (const uses of (await api.functions(namespace)).map(usesOf)) {
     for (const name of uses.secrets) users.set(name, [...(users.get(name) ?? []), uses.id]);
   }
   for (const [name, ids] of users) users.set(name, [...new Set(ids)].sort());
-  const kind = config?.config.provider.kind ?? "";
-  return { namespace, namespaces, kind, names: secrets.map(({ name }) => name).sort(), users };
+  return users;
 }
+
+const idsOf = (/** @type {Users | null} */ users, /** @type {string} */ name) => users && (users.get(name) ?? []);
 
 function notOffered(/** @type {unknown} */ error) {
   if (error instanceof api.Refused && [404, 501].includes(error.status)) return { refused: error.message };
@@ -258,5 +271,5 @@ function notOffered(/** @type {unknown} */ error) {
 }
 
 function usesOf(/** @type {api.FunctionStatus} */ { name, namespace = "", secrets }) {
-  return { id: namespace ? `${name}.${namespace}` : name, namespace, secrets: secrets ?? [] };
+  return { id: namespace ? `${name}.${namespace}` : name, secrets: secrets ?? [] };
 }
