@@ -29,7 +29,7 @@ async function served() {
     },
   });
   await served.gateway.admin("POST", "/system/secrets", { name: "api-key", value: "not so secret" });
-  for (const service of ["shout", "careful", "stubborn"]) await served.gateway.admin("POST", "/system/functions", { ...SHOUT, service });
+  for (const service of ["shout", "careful", "stubborn", "shared"]) await served.gateway.admin("POST", "/system/functions", { ...SHOUT, service });
   return served;
 }
 
@@ -93,6 +93,26 @@ portal("Configuration", served, (test) => {
     assert.equal(await page.getByRole("textbox", { name: "Environment: Value 1" }).inputValue(), "soon");
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByRole("row", { name: "exec_timeout 10s" }).waitFor();
+  });
+
+  test("what somebody else changes meanwhile is seen, and a draft outlives a moment without its function", async ({ page, visit, gateway }) => {
+    const shared = { ...SHOUT, service: "shared" };
+    await visit("#/function/shared.openfaas-fn/configuration");
+    await page.getByText(SHOUT.envProcess, { exact: true }).waitFor();
+    await gateway.admin("PUT", "/system/functions", { ...shared, labels: { ...SHOUT.labels, team: "words" } });
+    await page.getByRole("button", { name: "Edit" }).click();
+    await page.getByLabel("Command", { exact: true }).fill("tr a-z 0-9");
+    await gateway.admin("DELETE", "/system/functions", { functionName: "shared" });
+    await page.getByText("There is no function shared.openfaas-fn.").waitFor();
+    await gateway.admin("POST", "/system/functions", { ...shared, envVars: { greeting: "hi" }, labels: { ...SHOUT.labels, team: "words" } });
+    await page.getByLabel("Command", { exact: true }).waitFor();
+    assert.equal(await page.getByLabel("Command", { exact: true }).inputValue(), "tr a-z 0-9");
+    const dialog = await showDifference(page);
+    await dialog.getByText("Somebody else changed it meanwhile").waitFor();
+    const changed = await dialog.getByLabel("What differs").locator(".added, .removed").allTextContents();
+    assert.ok(changed.includes("+added  exec_timeout: 10s"), changed.join("\n"));
+    assert.ok(!changed.some((line) => line.includes("team")), changed.join("\n"));
+    await axe(page);
   });
 
   test("a new revision that does not start is told", async ({ page, visit }) => {

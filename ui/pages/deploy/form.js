@@ -29,12 +29,19 @@ const VARIABLES = {
   write_debug: "Whether responses are written to the log.",
 };
 
-/** A draft that is being changed, with what is wrong with it. `check` says whether it can be sent. */
-export function useDraft(/** @type {Draft} */ first) {
+/**
+ * A draft that is being changed, with what is wrong with it. `check` says whether it can be sent, `keep` is
+ * told of each change.
+ */
+export function useDraft(/** @type {Draft} */ first, keep = (/** @type {Draft} */ _draft) => {}) {
   const [draft, setDraft] = useState(first);
   const [tried, setTried] = useState(false);
   const kind = useKind();
-  const set = (/** @type {Partial<Draft>} */ change) => setDraft((before) => ({ ...before, ...change }));
+  const set = (/** @type {Partial<Draft>} */ change) => setDraft((before) => {
+    const after = { ...before, ...change };
+    keep(after);
+    return after;
+  });
   const check = () => {
     setTried(true);
     return Object.keys(mistakes(draft, { kind, whole: true })).length === 0;
