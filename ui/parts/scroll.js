@@ -20,13 +20,19 @@ export function keepPlaces() {
   history.scrollRestoration = "manual";
   entry = history.state?.key ?? mark();
   page = pageOf();
-  addEventListener("scroll", () => void (wanted < 0 && heights.set(entry, scrollY)), { passive: true });
+  addEventListener("scroll", note, { passive: true });
   for (const type of BY_HAND) addEventListener(type, () => void (wanted = -1), { passive: true, capture: true });
   addEventListener("hashchange", moved);
 }
 
+function note() {
+  if (wanted < 0) heights.set(entry, scrollY);
+}
+
 function moved() {
-  const [before, left] = [entry, page];
+  if (history.state?.key === entry) return;
+  note(); // The page that is left is still there.
+  const left = page;
   page = pageOf();
   if (!history.state?.key) {
     entry = mark();
@@ -36,7 +42,7 @@ function moved() {
     return;
   }
   entry = history.state.key;
-  if (entry !== before) restore(heights.get(entry) ?? 0);
+  restore(heights.get(entry) ?? 0);
 }
 
 function restore(/** @type {number} */ height) {
