@@ -36,7 +36,9 @@ async function served() {
 /** @param {import("playwright-core").Page} page */
 async function showDifference(page) {
   await page.getByRole("button", { name: "Show what differs…" }).click();
-  return page.getByRole("dialog");
+  const dialog = page.getByRole("dialog");
+  await dialog.waitFor();
+  return dialog;
 }
 
 portal("Configuration", served, (test) => {
