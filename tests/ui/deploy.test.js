@@ -232,6 +232,32 @@ portal("A stack.yml", served, (test) => {
     assert.equal(await (await gateway.call("upper", { body: "hi" })).text(), "HI");
   });
 
+  test("it goes on where the page is left, and says what failed", async ({ page, visit, allow }) => {
+    allow(/status of 400 .*\/system\/functions/);
+    /** @type {(value: any) => void} */
+    let go = () => {};
+    const gate = new Promise((resolve) => void (go = resolve));
+    await page.route("**/system/functions", async (route) => {
+      if (route.request().method() === "POST") await gate;
+      await route.continue();
+    });
+    await visit("#/deploy/stack");
+    const text = page.getByLabel("Text of the stack.yml");
+    await text.fill(STACK.replaceAll("upper", "first").replaceAll("lower", "second").replace("later", "never"));
+    await page.getByRole("button", { name: "Deploy 2 functions" }).click();
+    await page.getByText("deploying", { exact: true }).waitFor();
+    assert.ok(!(await text.isEditable()));
+    await page.getByRole("link", { name: "Functions", exact: true }).click();
+    await page.getByRole("heading", { name: "Functions", level: 1 }).waitFor();
+    go(null);
+    await page.getByRole("alert").getByText("second is not deployed").waitFor();
+    await page.goBack();
+    const functions = page.getByRole("listitem");
+    await functions.filter({ hasText: "first.openfaas-fn" }).getByText("ready", { exact: true }).waitFor();
+    await functions.filter({ hasText: "second.openfaas-fn" }).getByRole("alert").waitFor();
+    assert.ok(await text.isEditable());
+  });
+
   test("those that are there are updated after a question", async ({ page, visit, gateway }) => {
     await gateway.admin("POST", "/system/functions", { service: "upper", namespace: "staging", image: "i", envProcess: "cat" });
     await visit("#/deploy/stack");

@@ -78,6 +78,53 @@ portal("The frame", { functions: FUNCTIONS }, (test) => {
     await page.keyboard.press("Escape");
     await dialog.waitFor({ state: "hidden" });
     assert.equal(await focused(page), await button.getAttribute("aria-label"));
+    await page.keyboard.press("Enter");
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await dialog.waitFor({ state: "detached" });
+    assert.equal(await focused(page), await button.getAttribute("aria-label"));
+  });
+
+  test("a question stays until it is done, and what failed is not lost", async ({ page, visit, gateway, allow }) => {
+    allow(/status of 500 .*\/system\/functions/);
+    await gateway.admin("POST", "/system/functions", { service: "kept", image: "none", envProcess: "cat" });
+    await visit();
+    let fail = () => {};
+    const asked = new Promise((resolve) => {
+      page.route("**/system/functions?**", async (route) => {
+        if (route.request().method() !== "DELETE") return route.continue();
+        fail = () => void route.fulfill({ status: 500, body: "it will not go" });
+        resolve(null);
+      });
+    });
+    await page.getByRole("button", { name: "Delete kept" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByRole("button", { name: "Delete" }).click();
+    await asked;
+    assert.ok(await dialog.getByRole("button", { name: "Cancel" }).isDisabled());
+    await page.keyboard.press("Escape");
+    assert.ok(await dialog.isVisible());
+    // The browser closes it when Escape is pressed once more, whatever the page says.
+    await page.evaluate(() => document.querySelector("dialog")?.close());
+    await dialog.waitFor({ state: "detached" });
+    fail();
+    await page.getByRole("alert").getByText("it will not go").waitFor();
+    for (let more = 0; more < 5; more++) await page.evaluate(async () => (await import(new URL("parts/toast.js", location.href).href)).say("done"));
+    assert.ok(await page.getByRole("alert").getByText("it will not go").isVisible());
+  });
+
+  test("back leads to where a page was left, and a link to the top of another", async ({ page, visit }) => {
+    await page.setViewportSize({ width: 900, height: 220 });
+    await visit();
+    await link(page, "hello").waitFor();
+    const left = await page.evaluate(() => (scrollTo(0, 90), scrollY));
+    assert.equal(left, 90);
+    // As it is: a click of the mouse would scroll to it first.
+    await link(page, "hello").evaluate((/** @type {HTMLElement} */ element) => element.click());
+    await page.getByRole("heading", { name: "hello", level: 1 }).waitFor();
+    assert.equal(await page.evaluate(() => scrollY), 0);
+    await page.goBack();
+    await link(page, "hello").waitFor();
+    await eventually("it is where it was", () => page.evaluate(() => scrollY === 90));
   });
 
   test("the theme is the system's until another is chosen, which is kept", async ({ page, visit }) => {
@@ -145,6 +192,26 @@ portal("The frame", { functions: FUNCTIONS }, (test) => {
     for (const tab of [page, other]) await link(tab, "shared").waitFor({ state: "detached" });
   });
 
+  test("a slow answer is taken, and not asked for again meanwhile", async ({ page, visit }) => {
+    let asked = 0;
+    /** @type {(value: any) => void} */
+    let go = () => {};
+    const gate = new Promise((resolve) => void (go = resolve));
+    await page.route("**/system/history", async (route) => {
+      asked += 1;
+      await gate;
+      await route.fulfill({ json: { step_seconds: 60, until: new Date().toISOString(), functions: [{ id: "echo.openfaas-fn", calls_per_second: [0, 5, 1] }] } });
+    });
+    await page.clock.install();
+    await visit();
+    await link(page, "echo").waitFor();
+    await eventually("it is asked for", () => asked > 0);
+    for (let tick = 0; tick < 3; tick++) await page.clock.fastForward(5_000);
+    assert.equal(asked, 1);
+    go(null);
+    await page.locator("svg.sparkline polyline").first().waitFor();
+  });
+
   test("a tab that is not seen keeps no stream", async ({ page, visit }) => {
     const streams = { begun: 0, ended: 0 };
     const isStream = (/** @type {import("playwright-core").Request} */ request) => request.url().endsWith("/system/events");
@@ -209,6 +276,19 @@ portal("Without the event stream", { functions: FUNCTIONS }, (test) => {
       await axe(page);
     });
   }
+
+  test("the list is asked for where it opens and says nothing, and the configuration for the rest", async ({ page, visit, gateway }) => {
+    await gateway.admin("POST", "/system/functions", { service: "own", image: "none", envProcess: "cat" });
+    await page.route("**/system/events", () => {});
+    await visit();
+    await pulse(page, "Polling");
+    assert.ok(await page.getByRole("button", { name: "Delete echo" }).isDisabled(), "it is declared");
+    assert.ok(await page.getByRole("button", { name: "Delete own" }).isEnabled());
+    await page.getByRole("link", { name: "Deploy", exact: true }).click();
+    await page.getByRole("link", { name: "Custom" }).click();
+    await page.getByLabel("Command", { exact: true }).waitFor();
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+  });
 
   test("the stream is taken up again by itself", async ({ page, visit, allow }) => {
     allow(/ERR_CONNECTION_FAILED.*\/system\/events/);
