@@ -2,9 +2,11 @@
 // is not a viewer for any other.
 
 import * as api from "./api.js";
-import { html, render, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./html.js";
+import { html, render, useEffect, useLayoutEffect, useMemo, useState } from "./html.js";
 import { Copy } from "./parts/fields.js";
 import { Empty, Problem } from "./parts/load.js";
+import { useSlash } from "./parts/slash.js";
+import { Toasts } from "./parts/toast.js";
 import { applyTheme, ThemeButton } from "./theme.js";
 import { plural } from "./words.js";
 
@@ -84,16 +86,7 @@ function Docs(/** @type {{openapi: any}} */ { openapi }) {
 // --- finding something
 
 function Search(/** @type {{search: string, setSearch: (search: string) => void}} */ { search, setSearch }) {
-  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
-  useEffect(() => {
-    const slash = (/** @type {KeyboardEvent} */ event) => {
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target === field.current) return;
-      event.preventDefault();
-      field.current?.focus();
-    };
-    addEventListener("keydown", slash);
-    return () => removeEventListener("keydown", slash);
-  }, []);
+  const field = useSlash();
   return html`
     <input ref=${field} type="search" placeholder="Search  /" aria-label="Search operations" autocomplete="off" spellcheck=${false}
       value=${search} onInput=${(/** @type {any} */ event) => setSearch(event.target.value)} />
@@ -262,5 +255,5 @@ const Table = (/** @type {{head: string[], rows: any[][]}} */ { head, rows }) =>
 `;
 
 applyTheme();
-render(html`<${ThemeButton} />`, /** @type {HTMLElement} */ (document.getElementById("corner")));
+render(html`<${ThemeButton} /><${Toasts} />`, /** @type {HTMLElement} */ (document.getElementById("corner")));
 await show();

@@ -98,7 +98,7 @@ portal("System", () => (good(), withConfig(CONFIG)), (test) => {
     await axe(page);
   });
 
-  test("a mistake is shown in full, and goes with its correction", async ({ page, visit, allow }) => {
+  test("a mistake is shown in full, and goes with its correction", async ({ page, visit, gateway, allow }) => {
     allow(/status of 422 .*\/system\/config\/reload/);
     await visit("#/system");
     const config = sheet(page, "Configuration");
@@ -107,6 +107,7 @@ portal("System", () => (good(), withConfig(CONFIG)), (test) => {
     write("path", "no-slash");
     await reload.click();
     const problem = config.getByRole("alert").filter({ hasText: "The file was not accepted" });
+    await problem.getByText(/not accepted at \d\d:/).waitFor();
     const lines = (await problem.locator("pre").innerText()).split("\n");
     assert.equal(lines.length, 2, lines.join("\n"));
     assert.match(lines[0], /functions\.report\.upstream/);
@@ -115,6 +116,14 @@ portal("System", () => (good(), withConfig(CONFIG)), (test) => {
     await axe(page);
     good();
     await reload.click();
+    await problem.waitFor({ state: "hidden" });
+    // The same mistake again, which is not found by this button.
+    write("upstream", "ftp://nowhere");
+    write("path", "no-slash");
+    await assert.rejects(gateway.admin("POST", "/system/config/reload"));
+    await problem.getByText("The file was not accepted.", { exact: true }).waitFor();
+    good();
+    await gateway.admin("POST", "/system/config/reload");
     await problem.waitFor({ state: "hidden" });
   });
 

@@ -1,14 +1,16 @@
 // The list of functions: search, sort, choose a namespace, delete.
 
 import * as api from "../api.js";
-import { html, useEffect, useMemo, useRef } from "../html.js";
+import { html, useEffect, useMemo } from "../html.js";
 import { live, namespacesSeen, useLive } from "../live.js";
 import { ask } from "../parts/dialog.js";
+import { LastError } from "../parts/lasterror.js";
 import { Empty, Loading, useLoad } from "../parts/load.js";
 import { Rows } from "../parts/rows.js";
+import { useSlash } from "../parts/slash.js";
 import { Sparkline } from "../parts/sparkline.js";
 import { go, to, usePlace } from "../route.js";
-import { ago, count, figure } from "../words.js";
+import { count, figure } from "../words.js";
 
 /** @typedef {import("../live.js").Row} Row */
 
@@ -49,17 +51,7 @@ export function Functions() {
 
 function Choice(/** @type {{search: string, namespace: string, set: (change: Record<string, string>) => void}} */ { search, namespace, set }) {
   const namespaces = namespacesSeen();
-  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
-  useEffect(() => {
-    // A slash leads to the search, as in many places, unless it is being typed somewhere.
-    const slash = (/** @type {KeyboardEvent} */ event) => {
-      if (event.key !== "/" || event.ctrlKey || event.metaKey || /** @type {Element} */ (event.target).closest("input, textarea, select, dialog")) return;
-      event.preventDefault();
-      field.current?.focus();
-    };
-    addEventListener("keydown", slash);
-    return () => removeEventListener("keydown", slash);
-  }, []);
+  const field = useSlash();
   return html`
     <div class="choice">
       ${(namespaces.length > 1 || namespace) && html`
@@ -106,18 +98,15 @@ function Line(/** @type {{row: Row, index: number, values: number[] | undefined,
       <td class="number">${replicas(row)}</td>
       <td class="number"><${Sparkline} values=${values} />${figure(row.calls_per_second)}</td>
       <td class="number wide-only">${count(row.invocations)}</td>
-      <td class="wide-only"><${LastError} row=${row} /></td>
+      <td class="wide-only"><${Trouble} row=${row} /></td>
       <td class="wide-only end"><button type="button" class="quiet" aria-label="Delete ${row.id}" disabled=${reasonNotToChange(row) !== ""} title=${reasonNotToChange(row)} onClick=${() => askDelete(row.id)}>Delete</button></td>
     </tr>
   `;
 }
 
-function LastError(/** @type {{row: Row}} */ { row }) {
-  const error = row.last_error;
+function Trouble(/** @type {{row: Row}} */ { row }) {
   if (row.problem) return html`<span class="bad" title=${row.problem}>${row.problem}</span>`;
-  if (!error) return null;
-  const words = error.reason ?? "by the function";
-  return html`<span title="${words}${error.call_id ? `, call ${error.call_id}` : ""}"><b class="bad">${error.status}</b> ${words.replaceAll("_", " ")} · ${ago(error.at)}</span>`;
+  return row.last_error && html`<${LastError} error=${row.last_error} />`;
 }
 
 /** Asks whether to delete a function, and does it. */

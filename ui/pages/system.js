@@ -2,14 +2,16 @@
 // and where a URL leads.
 
 import * as api from "../api.js";
-import { html, useEffect, useState } from "../html.js";
+import { html, useEffect, useRef, useState } from "../html.js";
 import { useLive } from "../live.js";
 import { ActionButton, useAction } from "../parts/action.js";
+import { Facts } from "../parts/facts.js";
 import { Copy, Field } from "../parts/fields.js";
 import { Loading, Problem, useLoad } from "../parts/load.js";
 import { Tree, yaml } from "../parts/tree.js";
 import { to } from "../route.js";
 import { ago, count, moment, plural } from "../words.js";
+import { sum } from "./async/queue.js";
 
 /**
  * @typedef {import("../api.js").ConfigShown} ConfigShown
@@ -49,6 +51,13 @@ export function Page() {
   // Another configuration is in force, or was refused: by a file that was saved, or by somebody else.
   const { generation, last_error } = status?.config ?? {};
   useEffect(() => void (shown && mode === "live" && (generation !== shown.generation || last_error !== shown.last_error) && config.again()), [generation, last_error]);
+  // A gateway that was restarted begins to count its generations anew.
+  const program = status?.gateway?.started_at;
+  const before = useRef(program);
+  useEffect(() => {
+    if (before.current && program && program !== before.current) config.again();
+    before.current = program ?? before.current;
+  }, [program]);
   useEffect(() => void (document.title = "System · gateway"), []);
   return html`
     <div class="title"><h1>System</h1></div>
@@ -65,13 +74,6 @@ export function Page() {
 }
 
 // --- the gateway, its provider and its queue
-
-/** Terms and what is known of them; what is not known is left out. */
-const Facts = (/** @type {{facts: [string, any][]}} */ { facts }) => html`
-  <dl class="facts">
-    ${facts.filter(([, value]) => value != null && value !== false && value !== "").map(([term, value]) => html`<dt>${term}</dt><dd>${value}</dd>`)}
-  </dl>
-`;
 
 /** The stream tells of the program even while the provider, which `info` asks, is down. */
 function About(/** @type {{info: any, program: Status["gateway"] | undefined, config: ConfigShown | null}} */ { info, program, config }) {
@@ -132,9 +134,9 @@ function Provider(/** @type {{info: {value: any, problem: string, again: () => v
 function Queue(/** @type {{config: ConfigShown | null}} */ { config }) {
   const { value, problem, again } = useLoad(() => api.calls({ limit: "1" }), [], { every: QUEUE_MS });
   const queue = value?.queue;
-  const sum = (/** @type {"queued" | "retrying" | "running" | "callbacks"} */ part) => queue?.functions.reduce((all, one) => all + one[part], 0);
+  const { queued, retrying, running, callbacks } = sum(queue?.functions ?? []);
   const oldest = queue?.functions.map(({ oldest_at }) => oldest_at ?? "").filter(Boolean).sort()[0];
-  const busy = queue?.functions.filter(({ queued, retrying, running }) => queued + retrying + running > 0).length ?? 0;
+  const busy = queue?.functions.filter((one) => one.queued + one.retrying + one.running > 0).length ?? 0;
   const state = queue && (queue.problem ? html`<span class="state failed">takes no calls</span>` : html`<span class="state ready">takes calls</span>`);
   return html`
     <section class="sheet">
@@ -144,9 +146,9 @@ function Queue(/** @type {{config: ConfigShown | null}} */ { config }) {
       ${queue && html`<${Facts} facts=${[
         ["State", state],
         ["Keeps calls", QUEUES[queue.name] ?? queue.name],
-        ["Waiting", `${count(sum("queued"))}${sum("retrying") ? `, and ${count(sum("retrying"))} to be tried again` : ""}`],
-        ["Running", `${count(sum("running"))}${config ? ` of ${count(config.config.queue.workers)} at once` : ""}`],
-        ["Callbacks", count(sum("callbacks"))],
+        ["Waiting", `${count(queued)}${retrying > 0 ? `, and ${count(retrying)} to be tried again` : ""}`],
+        ["Running", `${count(running)}${config ? ` of ${count(config.config.queue.workers)} at once` : ""}`],
+        ["Callbacks", count(callbacks)],
         ["Oldest call", oldest && since(oldest)],
         ["Calls", html`<a href=${to(["async"])}>${busy > 0 ? `Of ${plural(busy, "function")}` : "All of them"}</a>`],
       ]} />`}
@@ -160,7 +162,10 @@ const since = (/** @type {string} */ time) => html`<span title=${time}>${moment(
 
 function Configuration(/** @type {{shown: ConfigShown, again: () => void}} */ { shown, again }) {
   const [outcome, setOutcome] = useState(/** @type {{generation: number, changes: string[]} | null} */ (null));
-  const [refusedAt, setRefusedAt] = useState("");
+  const [refused, setRefused] = useState({ at: "", error: "" });
+  // Another mistake was found at another time, as was the same one after it was gone.
+  useEffect(() => void (shown.last_error || setRefused({ at: "", error: "" })), [shown.last_error]);
+  const refusedAt = refused.error === shown.last_error ? refused.at : "";
   const reload = async () => {
     setOutcome(null);
     try {
@@ -169,7 +174,7 @@ function Configuration(/** @type {{shown: ConfigShown, again: () => void}} */ { 
       // A mistake in the file is part of what is shown below. Anything else, as that the gateway cannot
       // be reached, is not.
       if (!(error instanceof api.Refused && error.reason === "bad_config")) throw error;
-      setRefusedAt(new Date().toISOString());
+      setRefused({ at: new Date().toISOString(), error: error.message });
     } finally {
       again();
     }

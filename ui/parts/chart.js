@@ -24,10 +24,10 @@ const GRIDS = {
 };
 
 /**
- * @param {{title: string, times: number[], lines: Line[], say: (value: number | null) => string, grid?: keyof typeof GRIDS}} props
+ * @param {{title: string, times: number[], lines: Line[], say: (value: number | null) => string, grid?: keyof typeof GRIDS, hint?: string}} props
  *   `times` in seconds since 1970; `grid`: where the lines of the grid may stand, if not at any decimal number
  */
-export function Chart({ title, times, lines, say, grid }) {
+export function Chart({ title, times, lines, say, grid, hint }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const plot = useRef(/** @type {any} */ (null));
   const shape = JSON.stringify([title, grid, lines.map(({ label, colour, fill, stepped }) => [label, colour, fill, stepped])]);
@@ -73,6 +73,7 @@ export function Chart({ title, times, lines, say, grid }) {
         </div>
       </figcaption>
       <div ref=${place} class="plot" aria-hidden="true"></div>
+      ${hint && html`<p class="hint">${hint}</p>`}
     </figure>
   `;
 }

@@ -6,6 +6,7 @@ import { html, useState } from "../../html.js";
 import { ActionButton, useAction } from "../../parts/action.js";
 import { Dialog } from "../../parts/dialog.js";
 import { Difference, difference } from "../../parts/diff.js";
+import { Facts } from "../../parts/facts.js";
 import { Loading, Problem, useLoad } from "../../parts/load.js";
 import { deploymentOf, toDeployment, toDraft, toLines } from "../deploy/draft.js";
 import { Fields, useDraft } from "../deploy/form.js";
@@ -86,7 +87,7 @@ function Deployed(/** @type {{status: FunctionStatus}} */ { status }) {
     ["Secrets", list(status.secrets)],
     ["Root file system", status.readOnlyRootFilesystem ? "read-only" : "may be written to"],
   ]);
-  return html`<dl class="facts">${facts.map(([name, value]) => html`<dt>${name}</dt><dd>${value || html`<span class="faint">none</span>`}</dd>`)}</dl>`;
+  return html`<${Facts} facts=${facts} none="none" />`;
 }
 
 const code = (/** @type {string | undefined} */ text) => text && html`<code>${text}</code>`;

@@ -5,7 +5,9 @@ import { html } from "../../html.js";
 import { live } from "../../live.js";
 import { Chart } from "../../parts/chart.js";
 import { Copy } from "../../parts/fields.js";
+import { Facts } from "../../parts/facts.js";
 import { isKnown, minutesOf, Range, useHistory, useLast } from "../../parts/history.js";
+import { LastError } from "../../parts/lasterror.js";
 import { Empty, Loading, Problem, useLoad } from "../../parts/load.js";
 import { to, usePlace } from "../../route.js";
 import { ago, bytes, count, figure, moment, processors, seconds } from "../../words.js";
@@ -25,7 +27,7 @@ export function Tab(/** @type {{id: string, row: Row}} */ { id, row }) {
       <${Now} row=${row} />
       <section class="sheet">
         <h2>Facts</h2>
-        <${Facts} id=${id} row=${row} status=${status} />
+        <${About} id=${id} row=${row} status=${status} />
         ${problem && html`<${Problem} text="The provider does not tell more: ${problem}" />`}
       </section>
       <${Charts} id=${id} row=${row} />
@@ -46,15 +48,15 @@ function Now(/** @type {{row: Row}} */ { row }) {
   return html`<dl class="numbers" aria-label="Now">${numbers.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-function Facts(/** @type {{id: string, row: Row, status: FunctionStatus | null}} */ { id, row, status }) {
+function About(/** @type {{id: string, row: Row, status: FunctionStatus | null}} */ { id, row, status }) {
   const address = api.address(id);
   return html`
-    <dl class="facts">
-      ${row.problem && html`<dt>Problem</dt><dd class="bad">${row.problem}</dd>`}
-      <dt>Last error</dt><dd><${LastError} id=${id} error=${row.last_error} /></dd>
-      <dt>Address</dt><dd><code>${address}</code> <${Copy} text=${address} label="Copy the address of ${id}" /></dd>
-      ${status && described(row, status).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}
-    </dl>
+    <${Facts} facts=${[
+      ["Problem", row.problem && html`<span class="bad">${row.problem}</span>`],
+      ["Last error", row.last_error ? html`<${Failure} id=${id} error=${row.last_error} />` : html`<span class="faint">none seen</span>`],
+      ["Address", html`<code>${address}</code> <${Copy} text=${address} label="Copy the address of ${id}" />`],
+      ...(status ? described(row, status) : []),
+    ]} />
   `;
 }
 
@@ -69,11 +71,10 @@ function described(/** @type {Row} */ row, /** @type {FunctionStatus} */ { image
   ];
 }
 
-function LastError(/** @type {{id: string, error: Row["last_error"]}} */ { id, error }) {
-  if (!error) return html`<span class="faint">none seen</span>`;
-  const why = error.reason ? error.reason.replaceAll("_", " ") : "answered so by the function";
+/** With where more is told of it. */
+function Failure(/** @type {{id: string, error: NonNullable<Row["last_error"]>}} */ { id, error }) {
   return html`
-    <b class="bad">${error.status}</b> ${why} · <span title=${moment(error.at)}>${ago(error.at)}</span>
+    <${LastError} error=${error} />
     ${error.call_id && html`<br />Call <code>${error.call_id}</code>
       ${" · "}<a href=${to(["function", id, "logs"], { search: error.call_id })}>in the log</a>
       ${" · "}<a href=${to(["function", id, "async"], { search: error.call_id })}>among asynchronous calls</a>`}
@@ -88,7 +89,7 @@ function Charts(/** @type {{id: string, row: Row}} */ { id, row }) {
     <section class="sheet">
       <div class="title"><h2>Lately</h2><div class="actions end"><${Range} minutes=${minutes} /></div></div>
       ${problem && html`<${Problem} text="Its history cannot be shown: ${problem}" again=${again} />`}
-      ${shown ? html`<${Grid} shown=${shown} silent=${silent(row)} />` : !problem && html`<${Loading} />`}
+      ${shown ? html`<${Grid} shown=${shown} silent=${silent(row)} hint=${LOOKS[live.status?.provider.kind ?? ""]} />` : !problem && html`<${Loading} />`}
     </section>
   `;
 }
@@ -99,7 +100,12 @@ function silent(/** @type {Row} */ row) {
   return live.status?.provider.kind === "remote" ? "This provider does not tell what a function uses." : "Nothing ran in this time.";
 }
 
-function Grid(/** @type {{shown: Shown, silent: string}} */ { shown, silent }) {
+/** What the charts do not tell, by kind of provider. */
+const LOOKS = /** @type {Record<string, string>} */ ({
+  process: "Looked at every 5 s: processes that end between two looks, as those of classic functions, are not counted.",
+});
+
+function Grid(/** @type {{shown: Shown, silent: string, hint: string | undefined}} */ { shown, silent, hint }) {
   if (!isKnown(shown.calls_per_second)) return html`<${Empty}>Nothing is known of this time yet. The charts fill as time goes on.<//>`;
   return html`
     <div class="charts">
@@ -122,14 +128,14 @@ function Grid(/** @type {{shown: Shown, silent: string}} */ { shown, silent }) {
         { label: "available", values: shown.available, colour: "--accent", stepped: true, fill: true },
         { label: "cold starts", values: shown.cold_starts, colour: "--wait", stepped: true },
       ]} />
-      <${Used} title="Processor" times=${shown.times} values=${shown.cpu} say=${processors} silent=${silent} />
+      <${Used} title="Processor" times=${shown.times} values=${shown.cpu} say=${processors} silent=${silent} hint=${hint} />
       <${Used} title="Memory" times=${shown.times} values=${shown.memory} say=${bytes} grid="bytes" silent=${silent} />
     </div>
   `;
 }
 
 /** What a provider may not tell of. */
-function Used(/** @type {{title: string, times: number[], values: (number | null)[], say: (value: number | null) => string, grid?: string, silent: string}} */ { title, times, values, say, grid, silent }) {
+function Used(/** @type {{title: string, times: number[], values: (number | null)[], say: (value: number | null) => string, grid?: string, silent: string, hint?: string}} */ { title, times, values, say, grid, silent, hint }) {
   if (!isKnown(values)) return html`<figure class="chart"><figcaption><span>${title}</span></figcaption><p class="plot empty">${silent}</p></figure>`;
-  return html`<${Chart} title=${title} times=${times} say=${say} grid=${grid} lines=${[{ label: title, values, colour: "--blue", fill: true }]} />`;
+  return html`<${Chart} title=${title} times=${times} say=${say} grid=${grid} hint=${hint} lines=${[{ label: title, values, colour: "--blue", fill: true }]} />`;
 }

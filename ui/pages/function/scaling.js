@@ -6,6 +6,7 @@ import { live } from "../../live.js";
 import { useAction } from "../../parts/action.js";
 import { Chart } from "../../parts/chart.js";
 import { ask } from "../../parts/dialog.js";
+import { Facts } from "../../parts/facts.js";
 import { Field } from "../../parts/fields.js";
 import { isKnown, minutesOf, Range, useHistory, useLast } from "../../parts/history.js";
 import { Empty, Loading, Problem, useLoad } from "../../parts/load.js";
@@ -142,7 +143,7 @@ function RuleFacts(/** @type {{rule: Rule}} */ { rule }) {
   return html`
     <div class="stack">
       <p>${sentence(rule.says)}</p>
-      ${rule.type !== "none" && html`<dl class="facts">${facts.filter(([, value]) => value !== null).map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`}
+      ${rule.type !== "none" && html`<${Facts} facts=${facts} />`}
     </div>
   `;
 }
