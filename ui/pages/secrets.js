@@ -187,7 +187,7 @@ function Editor({ namespace, namespaces, names, users, kind, name: given, change
     if (ready) run();
   };
   return html`
-    <${Dialog} title=${given ? `A new value for ${given}` : "New secret"} close=${close}>
+    <${Dialog} title=${given ? `A new value for ${given}` : "New secret"} close=${close} busy=${busy}>
       <form class="form" onSubmit=${submit}>
         ${!given && html`
           <${Field} label="Name" problem=${wrong} hint=${html`The function reads <code>${FOLDER}${name || "NAME"}</code>`}
@@ -212,7 +212,7 @@ function Editor({ namespace, namespaces, names, users, kind, name: given, change
             field=${(/** @type {string} */ id) => html`<input id=${id} type="file" onChange=${(/** @type {any} */ event) => setFile(event.target.files[0] ?? null)} />`} />`}
         ${refused && html`<p class="problem" role="alert">${refused}</p>`}
         <div class="actions end">
-          <button type="button" onClick=${close}>Cancel</button>
+          <button type="button" disabled=${busy} onClick=${close}>Cancel</button>
           <button class="primary" disabled=${!ready || busy} aria-busy=${busy}>${busy ? "Saving…" : given ? "Replace" : "Create"}</button>
         </div>
       </form>
