@@ -105,7 +105,8 @@ portal("The frame", { functions: FUNCTIONS }, (test) => {
     assert.ok(await dialog.isVisible());
     // The browser closes it when Escape is pressed once more, whatever the page says.
     await page.evaluate(() => document.querySelector("dialog")?.close());
-    await dialog.waitFor({ state: "detached" });
+    // Closed, it has no role any more; the portal hears of it a moment later.
+    await page.locator("dialog").waitFor({ state: "detached" });
     fail();
     await page.getByRole("alert").getByText("it will not go").waitFor();
     for (let more = 0; more < 5; more++) await page.evaluate(async () => (await import(new URL("parts/toast.js", location.href).href)).say("done"));
