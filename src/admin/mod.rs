@@ -1,6 +1,6 @@
 //! The management API and the portal: one route table, one file per resource.
 //!
-//! The proxy calls this router in-process, or it is served at an address of its own. Routes and
+//! The proxy calls this router in-process, on its own port or at an address of the API's. Routes and
 //! their description come from the same place (`api`); what they ask of functions goes to the
 //! provider, whichever it is.
 

@@ -149,7 +149,8 @@ pub struct Admin {
     pub basic_auth: Option<BasicAuth>,
     /// An external check, asked for every protected request (wire.md section 8).
     pub auth_proxy_url: Option<http::Uri>,
-    /// An address of its own for `/system/*` and `/ui/*`. Restart to change.
+    /// An address of their own for `/system/*` and `/ui/*`, at which functions can be called as well.
+    /// Restart to change.
     pub listen: Option<SocketAddr>,
 }
 

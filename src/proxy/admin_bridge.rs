@@ -1,4 +1,4 @@
-//! The API and the portal on the proxy's own port: the admin router is called in-process, without a
+//! The API and the portal behind the proxy: the admin router is called in-process, without a
 //! second connection or a second parser.
 
 use std::convert::Infallible;
