@@ -96,7 +96,7 @@ function Line(/** @type {{row: Row, index: number, values: number[] | undefined,
         <span class="unseen">${word}</span>
       </th>
       <td class="number">${replicas(row)}</td>
-      <td class="number"><${Sparkline} values=${values} />${figure(row.calls_per_second)}</td>
+      <td class="number"><${Sparkline} values=${values} /><span class="rate">${figure(row.calls_per_second)}</span></td>
       <td class="number wide-only">${count(row.invocations)}</td>
       <td class="wide-only"><${Trouble} row=${row} /></td>
       <td class="wide-only end"><button type="button" class="quiet" aria-label="Delete ${row.id}" disabled=${reasonNotToChange(row) !== ""} title=${reasonNotToChange(row)} onClick=${() => askDelete(row.id)}>Delete</button></td>
