@@ -57,6 +57,11 @@ pub fn format_memory(bytes: u64) -> String {
     }
 }
 
+/// So many thousandths of a processor.
+pub fn format_cpu(thousandths: u64) -> String {
+    format!("{thousandths}m")
+}
+
 /// A decimal number and one of the units.
 fn amount(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let text = text.trim();

@@ -21,17 +21,14 @@ use crate::gateway::Gateway;
 const POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// What is served, by the end of a file's name: its type, and whether it gets smaller by packing.
-/// Everything else in the folder, as notes and type declarations, is for people who work on it.
-const TYPES: &[(&str, &str, bool)] = &[
-    ("html", "text/html; charset=utf-8", true),
-    ("js", "text/javascript; charset=utf-8", true),
-    ("css", "text/css; charset=utf-8", true),
-    ("svg", "image/svg+xml", true),
-    ("json", "application/json", true),
-    ("txt", "text/plain; charset=utf-8", true),
-    ("png", "image/png", false),
-    ("woff2", "font/woff2", false),
+/// What is served, by the end of a file's name: all of it gets smaller by packing. Everything else in the
+/// folder, as notes and type declarations, is for people who work on it.
+const TYPES: &[(&str, &str)] = &[
+    ("html", "text/html; charset=utf-8"),
+    ("js", "text/javascript; charset=utf-8"),
+    ("css", "text/css; charset=utf-8"),
+    ("svg", "image/svg+xml"),
+    ("txt", "text/plain; charset=utf-8"),
 ];
 
 #[derive(RustEmbed)]
@@ -67,9 +64,7 @@ pub async fn file(
     headers: HeaderMap,
 ) -> Response {
     match find(&path) {
-        Some((file, kind, packs)) if is_enabled(&gateway) => {
-            answer(&path, file, kind, packs, &headers)
-        }
+        Some((file, kind)) if is_enabled(&gateway) => answer(&path, file, kind, &headers),
         _ => not_found().await,
     }
 }
@@ -87,19 +82,13 @@ fn is_enabled(gateway: &Gateway) -> bool {
     gateway.registry.current().config.ui.enabled
 }
 
-fn find(path: &str) -> Option<(EmbeddedFile, &'static str, bool)> {
+fn find(path: &str) -> Option<(EmbeddedFile, &'static str)> {
     let (_, end) = path.rsplit_once('.')?;
-    let (_, kind, packs) = TYPES.iter().find(|(known, ..)| *known == end)?;
-    Some((Files::get(path)?, kind, *packs))
+    let (_, kind) = TYPES.iter().find(|(known, _)| *known == end)?;
+    Some((Files::get(path)?, kind))
 }
 
-fn answer(
-    path: &str,
-    file: EmbeddedFile,
-    kind: &'static str,
-    packs: bool,
-    headers: &HeaderMap,
-) -> Response {
+fn answer(path: &str, file: EmbeddedFile, kind: &'static str, headers: &HeaderMap) -> Response {
     let hash = file.metadata.sha256_hash();
     // Weak, as it stands for the packed form too.
     let tag = format!("W/\"{}\"", hex(&hash[..8]));
@@ -114,8 +103,7 @@ fn answer(
     if lists(headers, &header::IF_NONE_MATCH, |known| known == tag) {
         return (StatusCode::NOT_MODIFIED, fixed).into_response();
     }
-    if packs
-        && lists(headers, &header::ACCEPT_ENCODING, is_gzip)
+    if lists(headers, &header::ACCEPT_ENCODING, is_gzip)
         && let Some(packed) = packed(path, hash, &file.data)
     {
         let encoding = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::duration::{format_duration, format_size};
 use crate::function::Scaling;
-use crate::quantity::format_memory;
+use crate::quantity::{format_cpu, format_memory};
 
 /// What stands for a secret.
 pub const MASK: &str = "****";
@@ -361,7 +361,7 @@ fn process(process: &Process) -> Value {
         "environment": process.environment,
         "replicas": process.replicas,
         "secrets": process.secrets.names,
-        "limits": { "memory": process.limits.memory.map(format_memory), "cpu": process.limits.cpu.map(|cpu| format!("{cpu}m")) },
+        "limits": { "memory": process.limits.memory.map(format_memory), "cpu": process.limits.cpu.map(format_cpu) },
         "max_inflight": watchdog.max_inflight,
         "content_type": watchdog.content_type,
         "cgi_headers": watchdog.cgi_headers,

@@ -6,7 +6,7 @@ import { complain } from "./toast.js";
 let next = 0;
 
 /** An id for a label and its field, the same for as long as the component is shown. */
-export const useId = () => useState(() => `field-${next++}`)[0];
+const useId = () => useState(() => `field-${next++}`)[0];
 
 /**
  * A label above a field. `field(id)` draws it.

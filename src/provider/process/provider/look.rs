@@ -9,7 +9,7 @@ use crate::function::{FunctionName, FunctionStatus, Resources};
 use crate::provider::View;
 use crate::provider::process::Status;
 use crate::provider::process::store::Record;
-use crate::quantity::format_memory;
+use crate::quantity::{format_cpu, format_memory};
 
 /// State and what runs, at one moment.
 pub(super) struct Look {
@@ -70,7 +70,7 @@ fn declared(function: &config::Function, seen: FunctionStatus) -> Option<Functio
 fn limits(Limits { memory, cpu }: Limits) -> Option<Resources> {
     let limits = Resources {
         memory: memory.map(format_memory).unwrap_or_default(),
-        cpu: cpu.map(|cpu| format!("{cpu}m")).unwrap_or_default(),
+        cpu: cpu.map(format_cpu).unwrap_or_default(),
         ..Resources::default()
     };
     (limits != Resources::default()).then_some(limits)

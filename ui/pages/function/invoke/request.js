@@ -7,7 +7,7 @@ import { quoted } from "../../../words.js";
 /** @typedef {import("./calls.js").Draft} Draft */
 
 export const METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-export const CALLBACK = "X-Callback-Url";
+const CALLBACK = "X-Callback-Url";
 
 /** Headers that a browser sets by itself, whatever a page says. */
 const BROWSERS = new Set(
