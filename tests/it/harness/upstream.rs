@@ -233,9 +233,17 @@ impl Drop for Upstream {
     }
 }
 
-/// A port on which nobody listens.
+/// A port on which nobody listens, and which nobody else is given while the tests run: it is refused
+/// until the test, or what it starts, listens there.
 pub fn unused_port() -> u16 {
-    free_listener().local_addr().unwrap().port()
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    // Who names the port may listen there all the same; who asks for any port gets another one.
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    // Kept to the end of the process; dropped, it would be any gateway's that the tests start.
+    std::mem::forget(socket);
+    port
 }
 
 /// A listener whose queue of connections is full, so that connecting to it takes forever. Keep the

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Connection, Gateway, Signal, Upstream, basic, eventually, under_load, unused_port,
+    Connection, Gateway, Signal, Upstream, basic, eventually, eventually_some, under_load, unused_port,
 };
 
 /// One who listens.
@@ -42,26 +42,26 @@ impl Listener {
     /// The next event of this name.
     #[track_caller]
     fn next(&mut self, name: &str) -> Value {
-        loop {
+        eventually_some(&format!("an event {name}"), || {
             let block = self.block().expect("it goes on");
             let mut lines = block.lines();
-            if lines.next() == Some(&format!("event: {name}")) {
-                let data = lines.next().unwrap().strip_prefix("data: ").unwrap();
-                return serde_json::from_str(data).unwrap();
+            if lines.next() != Some(&format!("event: {name}")) {
+                return None;
             }
-        }
+            let data = lines.next().unwrap().strip_prefix("data: ").unwrap();
+            Some(serde_json::from_str(data).unwrap())
+        })
     }
 
     /// Waits until a function is told to be so, and returns its row.
     #[track_caller]
     fn row(&mut self, id: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        loop {
+        eventually_some(&format!("a row of {id}"), || {
             let told = self.next("functions");
             let rows = told["functions"].as_array().unwrap();
-            if let Some(row) = rows.iter().find(|row| row["id"] == id && is_so(row)) {
-                return row.clone();
-            }
-        }
+            let row = rows.iter().find(|row| row["id"] == id && is_so(row));
+            row.cloned()
+        })
     }
 }
 
