@@ -76,6 +76,7 @@ bench-load: load-tools test-tools build ## load against nginx, changes under loa
 	benches/load/run herd
 	benches/load/run coldstart
 	benches/load/run calls
+	benches/load/run footprint
 
 advisories: setup tools ## known holes in dependencies; downloads the RustSec advisory database
 	@echo "this needs the RustSec advisory database, which is fetched from GitHub"
