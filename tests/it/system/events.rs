@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Connection, Gateway, Signal, Upstream, basic, eventually, eventually_some, under_load, unused_port,
+    Connection, Gateway, Signal, Upstream, basic, eventually, eventually_some, under_load,
+    unused_port,
 };
 
 /// One who listens.

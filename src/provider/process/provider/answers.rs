@@ -5,6 +5,8 @@ use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 
+use crate::error::Refusal;
+use crate::function::FunctionName;
 use crate::provider::{Answer, AnswerBody, answer};
 
 /// A body that is known as a whole.
@@ -27,4 +29,23 @@ pub(super) fn with_body(kind: &'static str, body: AnswerBody) -> Answer {
     let kind = HeaderValue::from_static(kind);
     answer.headers_mut().insert(header::CONTENT_TYPE, kind);
     answer
+}
+
+/// Only the file may change it.
+pub(super) fn declared(name: &FunctionName) -> Refusal {
+    Refusal::conflict(format!(
+        "function {name} is declared in the configuration file: change it there"
+    ))
+}
+
+/// No such function.
+pub(super) fn missing(name: &FunctionName) -> Refusal {
+    Refusal::not_found(format!("there is no function {name}"))
+}
+
+/// No such secret.
+pub(super) fn no_secret(namespace: &str, name: &str) -> Refusal {
+    Refusal::not_found(format!(
+        "there is no secret `{name}` in namespace `{namespace}`"
+    ))
 }
