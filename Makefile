@@ -19,7 +19,7 @@ export CHROMIUM ?= /usr/bin/chromium
 DEBUG = $$($(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-api test-ui screenshots lint lint-ui fmt check bench bench-micro bench-load advisories tools test-tools load-tools node setup clean
+.PHONY: help run build test test-docs test-api test-ui screenshots lint lint-ui fmt check bench bench-micro bench-load advisories tools test-tools load-tools node setup clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -32,6 +32,11 @@ build: setup ## build the release binary and the sample function
 
 test: setup test-tools ## run every test
 	$(CARGO) test --locked
+
+test-docs: setup test-tools ## run every command in README.md and docs/; DOC=docs/async.md runs one alone
+	@.ci/need bash=bash curl=curl ip=iproute2 jq=jq python3=python3
+	$(CARGO) build --locked --bin gateway --example hello
+	$(CARGO) test --locked --test it -- docs:: --include-ignored --nocapture
 
 test-api: setup $(API_VENV) ## property tests of the management API, with schemathesis
 	$(CARGO) build --locked --bin gateway

@@ -12,6 +12,7 @@ mod access_log;
 mod async_function;
 mod autoscaler;
 mod certifier;
+mod docs;
 mod drain;
 mod faas_cli;
 mod function;
