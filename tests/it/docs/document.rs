@@ -140,14 +140,6 @@ impl Document {
         document
     }
 
-    /// Commands that are run.
-    pub fn commands(&self) -> impl Iterator<Item = &Command> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Run(command) => Some(command),
-            _ => None,
-        })
-    }
-
     fn take(&mut self, block: &Block) {
         let mut words = block.info.split_whitespace();
         let language = words.next().unwrap_or_default();
