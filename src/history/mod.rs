@@ -154,6 +154,10 @@ impl Track {
         let recent = function.live.metrics.take_recent();
         let spent = look.spent.and_then(|spent| spent.get(&function.name));
         let sample = look.sample(&recent, numbers, spent, self.processor);
+        if let Some(spent) = spent {
+            let processor = spent.processor.saturating_sub(self.processor);
+            function.live.metrics.used(processor, spent.memory);
+        }
         self.processor = spent.map_or(Duration::ZERO, |spent| spent.processor);
         self.add(sample);
     }

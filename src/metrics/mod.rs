@@ -1,25 +1,33 @@
 //! What Prometheus sees: names, labels and buckets of wire.md section 4, and the handles the hot
 //! path holds so that it never looks a label up.
 
+mod connections;
 pub mod latency;
+mod provider;
 mod queue;
 mod recent;
+mod usage;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+pub use connections::ConnectionMetrics;
+pub use provider::ProviderMetrics;
 pub use queue::{Jobs, QueueMetrics};
 pub use recent::{ERROR, Recent};
 
 use crate::function::{Measure, Scaling, Target};
 use recent::Counting;
+use usage::UsageMetrics;
 
 /// Content type of [`Metrics::text`]: the Prometheus text format, version 0.0.4.
 pub const TEXT_FORMAT: &str = prometheus::TEXT_FORMAT;
@@ -30,6 +38,18 @@ pub const UNKNOWN: &str = "unknown";
 /// Buckets of cold starts in seconds: a fork takes milliseconds, a pulled image a minute.
 const COLD_START_BUCKETS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+
+/// Names under which the newest gateways of others have metrics that we have anyway.
+const ALSO_CALLED: [(&str, &str); 2] = [
+    (
+        "gateway_function_invocation_started",
+        "gateway_invocation_function_started",
+    ),
+    (
+        "gateway_function_invocation_inflight",
+        "gateway_invocation_function_invocation_inflight",
+    ),
 ];
 
 /// How many replicas a function has and shall have.
@@ -52,7 +72,10 @@ pub struct Metrics {
     service_count: IntGaugeVec,
     service_ready: IntGaugeVec,
     service_min: IntGaugeVec,
+    service_max: IntGaugeVec,
     service_target: GaugeVec,
+    rejected: IntCounterVec,
+    usage: UsageMetrics,
     cold_starts: HistogramVec,
     scale_decisions: IntCounterVec,
     retries: IntCounterVec,
@@ -64,13 +87,16 @@ pub struct Metrics {
     pub access_log_dropped: IntCounter,
     /// Client connections refused because of `server.max_connections`.
     pub connections_refused: IntCounter,
-    /// Whether the remote provider answered when last asked.
-    pub provider_up: IntGauge,
+    /// Open client connections.
+    pub connections: ConnectionMetrics,
+    /// Whether the provider answers.
+    pub provider: ProviderMetrics,
     /// API requests with a wrong password, and those refused unheard after too many of them.
     pub auth_failures: IntCounter,
     /// Whether Prometheus answered when last asked for other gateways' calls.
     pub prometheus_up: IntGauge,
     instance: IntGaugeVec,
+    build: IntGaugeVec,
     /// Asynchronous calls.
     pub queue: QueueMetrics,
     // Calls that have ended, by function, the functions that are gone included. Held to find a
@@ -146,6 +172,7 @@ impl Metrics {
                 "gateway_service_min",
                 "Replicas of a function at least, while it is awake.",
             )?,
+            service_max: gauges(r, "gateway_service_max", "Replicas of a function at most.")?,
             service_target: register(
                 r,
                 GaugeVec::new(
@@ -156,6 +183,13 @@ impl Metrics {
                     &["function_name", "scaling_type"],
                 )?,
             )?,
+            rejected: counters(
+                r,
+                "gateway_rejected_total",
+                "Calls that got no whole answer of their function, by the reason in X-Gateway-Error.",
+                &["function_name", "reason"],
+            )?,
+            usage: UsageMetrics::new(r)?,
             cold_starts: register(
                 r,
                 HistogramVec::new(
@@ -206,13 +240,8 @@ impl Metrics {
                     "Client connections refused because of server.max_connections.",
                 )?,
             )?,
-            provider_up: register(
-                r,
-                IntGauge::new(
-                    "gateway_provider_up",
-                    "Whether the provider answered when last asked.",
-                )?,
-            )?,
+            connections: ConnectionMetrics::new(r)?,
+            provider: ProviderMetrics::new(r)?,
             auth_failures: register(
                 r,
                 IntCounter::new(
@@ -237,6 +266,13 @@ impl Metrics {
                     &["id"],
                 )?,
             )?,
+            build: register(
+                r,
+                IntGaugeVec::new(
+                    Opts::new("gateway_build_info", "Which version this gateway is."),
+                    &["version", "commit"],
+                )?,
+            )?,
             queue: QueueMetrics::new(r)?,
             ended: Mutex::default(),
             registry,
@@ -249,6 +285,7 @@ impl Metrics {
 
     /// Handles of one function, resolved now. `label` is `name.namespace` when a namespace is known.
     pub fn function(&self, label: &str) -> FunctionMetrics {
+        self.queue.begin(label);
         FunctionMetrics {
             label: label.to_owned(),
             started: self.calls.started.with_label_values(&[label]),
@@ -261,11 +298,15 @@ impl Metrics {
             ended: Arc::clone(self.ended().entry(label.to_owned()).or_default()),
             successes: AtomicU64::new(0),
             recent: Counting::default(),
+            rejected: self.rejected.clone(),
+            by_reason: std::array::from_fn(|_| OnceLock::new()),
+            usage: self.usage.clone(),
             cold_starts: self.cold_starts.with_label_values(&[label]),
             service: ServiceMetrics {
                 count: self.service_count.with_label_values(&[label]),
                 ready: self.service_ready.with_label_values(&[label]),
                 min: self.service_min.with_label_values(&[label]),
+                max: self.service_max.with_label_values(&[label]),
                 target: self.service_target.clone(),
                 shown: Mutex::default(),
             },
@@ -295,6 +336,11 @@ impl Metrics {
         self.instance.with_label_values(&[id]).set(1);
     }
 
+    /// Says which version this is.
+    pub fn set_build(&self, version: &str, commit: &str) {
+        self.build.with_label_values(&[version, commit]).set(1);
+    }
+
     fn ended(&self) -> MutexGuard<'_, HashMap<String, Arc<AtomicU64>>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -310,10 +356,12 @@ impl Metrics {
     /// counter that vanishes and returns looks like a reset.
     pub fn forget(&self, label: &str) {
         self.queue.forget(label);
+        self.usage.forget(label);
         for gauge in [
             &self.service_count,
             &self.service_ready,
             &self.service_min,
+            &self.service_max,
             &self.held,
             &self.inflight,
         ] {
@@ -338,8 +386,12 @@ impl Metrics {
 
     /// Everything in [`TEXT_FORMAT`].
     pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        self.connections.show();
         let mut text = Vec::with_capacity(16 * 1024);
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        let mut families = self.registry.gather();
+        let also = families.iter().filter_map(also_called).collect::<Vec<_>>();
+        families.extend(also);
+        TextEncoder::new().encode(&families, &mut text)?;
         Ok(text)
     }
 }
@@ -384,6 +436,9 @@ pub struct FunctionMetrics {
     pub connect_retries: IntCounter,
     calls: CallMetrics,
     by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
+    rejected: IntCounterVec,
+    by_reason: [OnceLock<(&'static str, IntCounter)>; REASONS],
+    usage: UsageMetrics,
     ended: Arc<AtomicU64>,
     successes: AtomicU64,
     recent: Counting,
@@ -396,6 +451,7 @@ struct ServiceMetrics {
     count: IntGauge,
     ready: IntGauge,
     min: IntGauge,
+    max: IntGauge,
     target: GaugeVec,
     // The target that is shown, so that labels are looked up only when it changes.
     shown: Mutex<Option<Target>>,
@@ -411,6 +467,9 @@ const COMMON_CODES: [u16; 24] = [
     200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 403, 404, 405, 408, 409, 422, 429, 500,
     501, 502, 503, 504, 101,
 ];
+
+/// Reasons whose handles are kept, in the order in which they happen; a function seldom has more.
+const REASONS: usize = 8;
 
 impl FunctionMetrics {
     /// The `function_name` of these handles.
@@ -450,6 +509,24 @@ impl FunctionMetrics {
         }
     }
 
+    /// Counts a call that got no whole answer of its function, by the word for why.
+    pub fn reject(&self, reason: &'static str) {
+        let counter = || self.rejected.with_label_values(&[&self.label, reason]);
+        for slot in &self.by_reason {
+            let (kept, handle) = slot.get_or_init(|| (reason, counter()));
+            if *kept == reason {
+                handle.inc();
+                return;
+            }
+        }
+        counter().inc();
+    }
+
+    /// The function's processes have used so much more processor time, and use so much memory.
+    pub fn used(&self, processor: Duration, memory: u64) {
+        self.usage.used(&self.label, processor, memory);
+    }
+
     /// Calls that have ended, whatever their outcome, in this life of the gateway and earlier ones.
     pub fn invocations(&self) -> u64 {
         self.ended.load(Ordering::Relaxed)
@@ -467,6 +544,7 @@ impl FunctionMetrics {
         service.count.set(number(replicas.desired));
         service.ready.set(number(replicas.available));
         service.min.set(number(replicas.scaling.min));
+        service.max.set(number(replicas.scaling.max));
         let target = replicas.scaling.target;
         let mut shown = service.shown.lock().unwrap_or_else(PoisonError::into_inner);
         if *shown == target {
@@ -529,6 +607,16 @@ impl CallMetrics {
             seconds: self.seconds.with_label_values(&labels),
         }
     }
+}
+
+/// The same metric under its other name, where it has one.
+fn also_called(family: &MetricFamily) -> Option<MetricFamily> {
+    let names = ALSO_CALLED.iter().find(|(name, _)| *name == family.name());
+    names.map(|(_, other)| {
+        let mut family = family.clone();
+        family.set_name((*other).to_owned());
+        family
+    })
 }
 
 fn register<C: Collector + Clone + 'static>(
@@ -608,6 +696,59 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_is_counted_however_many_there_are() {
+        let metrics = Metrics::new().unwrap();
+        let function = metrics.function("bad");
+        let reasons = [
+            "asleep",
+            "bad_request",
+            "client_gone",
+            "connect_failed",
+            "connect_timeout",
+            "idle_timeout",
+            "internal",
+            "line_full",
+            "not_ready",
+            "read_timeout",
+            "wait_timeout",
+        ];
+        assert!(reasons.len() > REASONS);
+        for reason in reasons.iter().chain(&reasons) {
+            function.reject(reason);
+        }
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        for reason in reasons {
+            let line =
+                format!(r#"gateway_rejected_total{{function_name="bad",reason="{reason}"}} 2"#);
+            assert!(text.contains(&line), "{line} missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_newer_gateways_call_otherwise_has_both_names() {
+        let metrics = Metrics::new().unwrap();
+        metrics.function("echo").begin();
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        for name in ALSO_CALLED.iter().flat_map(|(name, other)| [name, other]) {
+            let line = format!("\n{name}{{function_name=\"echo\"}} 1\n");
+            assert!(text.contains(&line), "{line} missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_must_not_fail_is_seen_to_be_zero_before_it_does() {
+        let metrics = Metrics::new().unwrap();
+        metrics.function("echo");
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        for line in [
+            r#"gateway_dead_letters_total{function_name="echo"} 0"#,
+            r#"gateway_callback_total{result="failed"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} missing in:\n{text}");
+        }
+    }
+
+    #[test]
     fn a_forgotten_function_keeps_its_counters_only() {
         let metrics = Metrics::new().unwrap();
         let function = metrics.function("gone");
@@ -624,9 +765,13 @@ mod tests {
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         let target = r#"gateway_service_target_load{function_name="gone",scaling_type="rps"} 50"#;
         assert!(text.contains(target), "{text}");
+        function.used(Duration::from_millis(1500), 4096);
         metrics.forget("gone");
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
         assert!(text.contains(r#"code="599",function_name="gone""#));
         assert!(!text.contains("gateway_service_"));
+        let used = r#"pod_cpu_usage_seconds_total{function_name="gone",namespace=""} 1.5"#;
+        assert!(text.contains(used), "{text}");
+        assert!(!text.contains("pod_memory_"));
     }
 }

@@ -19,6 +19,8 @@ pub struct QueueMetrics {
     inflight: IntGaugeVec,
     jobs: IntGaugeVec,
     age: IntGaugeVec,
+    workers: IntGauge,
+    max_calls: IntGauge,
     /// Whether the queue takes calls.
     pub up: IntGauge,
     // Functions whose gauges are shown, and of which queue.
@@ -83,12 +85,7 @@ impl QueueMetrics {
                 "Asynchronous calls that were tried in vain.",
                 &["function_name"],
             )?,
-            callbacks: counters(
-                r,
-                "gateway_callback_total",
-                "Posts of results: delivered, retried or failed.",
-                &["result"],
-            )?,
+            callbacks: callbacks(r)?,
             jobs: gauges(
                 "gateway_async_jobs",
                 "Asynchronous calls by what they do.",
@@ -99,12 +96,40 @@ impl QueueMetrics {
                 "Age of the oldest asynchronous call that has not ended.",
                 &["function_name"],
             )?,
+            workers: register(
+                r,
+                IntGauge::new(
+                    "gateway_queue_workers",
+                    "Asynchronous calls that this gateway runs at once.",
+                )?,
+            )?,
+            max_calls: register(
+                r,
+                IntGauge::new(
+                    "gateway_queue_max_calls",
+                    "Asynchronous calls that may wait before more are refused.",
+                )?,
+            )?,
             up: register(
                 r,
                 IntGauge::new("gateway_queue_up", "Whether the queue takes calls.")?,
             )?,
             shown: Mutex::default(),
         })
+    }
+
+    /// Lets the counters of a function begin at zero. One that begins later is seen to rise by
+    /// nobody: its first value is its first failure already.
+    pub(super) fn begin(&self, function: &str) {
+        for counters in [&self.retries, &self.dead] {
+            counters.with_label_values(&[function]);
+        }
+    }
+
+    /// Shows how many calls may run and wait.
+    pub fn set_limits(&self, workers: usize, max_calls: usize) {
+        self.workers.set(number(workers));
+        self.max_calls.set(number(max_calls));
     }
 
     /// A call was accepted.
@@ -148,7 +173,6 @@ impl QueueMetrics {
     }
 
     fn set(&self, queue: &str, function: &str, jobs: Jobs) {
-        let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let of_queue = [queue, function];
         self.pending
             .with_label_values(&of_queue)
@@ -184,4 +208,22 @@ impl QueueMetrics {
             }
         }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// What can become of a callback is known, so each counter begins at zero.
+fn callbacks(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let callbacks = counters(
+        registry,
+        "gateway_callback_total",
+        "Posts of results: delivered, retried or failed.",
+        &["result"],
+    )?;
+    for result in ["delivered", "retried", "failed"] {
+        callbacks.with_label_values(&[result]);
+    }
+    Ok(callbacks)
 }

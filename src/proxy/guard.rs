@@ -42,16 +42,17 @@ pub struct Guard {
     gateway: Arc<Gateway>,
     options: HttpServerOptions,
     max_connections: usize,
-    connections: AtomicUsize,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Guard {
-    /// Guards `inner`.
+    /// Guards `inner`, and keeps the count of its connections.
     pub fn new(
         inner: HttpProxy<Proxy>,
         gateway: Arc<Gateway>,
         mut options: HttpServerOptions,
         max_connections: usize,
+        connections: Arc<AtomicUsize>,
     ) -> Self {
         options.keepalive_request_limit = Some(REUSES);
         Self {
@@ -59,7 +60,7 @@ impl Guard {
             gateway,
             options,
             max_connections,
-            connections: AtomicUsize::new(0),
+            connections,
         }
     }
 

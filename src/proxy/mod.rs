@@ -288,6 +288,9 @@ impl ProxyHttp for Proxy {
         if let Some(live) = call.counted_on() {
             live.metrics.count(status, seconds);
         }
+        if let Some(failure) = &call.failure {
+            note_rejected(call, failure);
+        }
         if status >= ERROR {
             note_error(call, status);
         }
@@ -313,6 +316,15 @@ impl ProxyHttp for Proxy {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
+    }
+}
+
+/// Counts a call that failed on its function: also one that never got a place on it, which no other
+/// metric counts.
+fn note_rejected(call: &Call, failure: &Failure) {
+    let live = call.function().map(|function| &function.live);
+    if let Some(live) = call.counted_on().or(live) {
+        live.metrics.reject(failure.reason());
     }
 }
 

@@ -142,6 +142,7 @@ struct Tasks {
 fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), StartError> {
     let config = &loaded.config;
     let metrics = Arc::new(Metrics::new()?);
+    metrics.set_build(admin::RELEASE, admin::COMMIT);
     let credentials = match &config.admin.basic_auth {
         Some(files) => Some(Arc::new(Credentials::open(files)?)),
         None => None,
@@ -209,6 +210,7 @@ fn provider(
         config::Provider::Process(process) => {
             let options = Options::standard(process.isolation, &config.state_dir);
             let options = options.map_err(process::StartError::from)?;
+            metrics.provider.up.set(1);
             Ok(ProcessProvider::new(options, config, admin::version())?)
         }
         config::Provider::Remote(remote) => {
@@ -352,7 +354,9 @@ fn serve(
         .map(|bound| ("proxy", bound, public, threads, most));
     for (name, bound, proxy, threads, most) in public.into_iter().chain(own) {
         let inner = pingora_proxy::http_proxy(&server.configuration, proxy);
-        let guard = Guard::new(inner, Arc::clone(&gateway), options.clone(), most);
+        let connections = gateway.metrics.connections.of(name, most);
+        let shared = Arc::clone(&gateway);
+        let guard = Guard::new(inner, shared, options.clone(), most, connections);
         server.add_service(ProxyService {
             name,
             bound: Some(bound),

@@ -83,7 +83,7 @@ impl CallError {
 /// Whether who owns the functions cannot be asked.
 fn is_away(gateway: &Gateway, snapshot: &Snapshot) -> bool {
     let remote = matches!(snapshot.config.provider, Provider::Remote(_));
-    remote && gateway.metrics.provider_up.get() == 0
+    remote && gateway.metrics.provider.up.get() == 0
 }
 
 /// Calls functions, and keeps connections to them.
@@ -129,6 +129,9 @@ impl Caller {
             }
         };
         counted.end(status.as_u16());
+        if let Some(reason) = reason {
+            function.live.metrics.reject(reason);
+        }
         let id = id.as_ref().and_then(|id| id.to_str().ok());
         note_error(&function, status, reason, id);
         if let Err(CallError::Broken { source, .. }) = &answered

@@ -37,6 +37,8 @@ fn show(gateway: &Gateway) {
     let jobs: Vec<_> = depths.iter().map(jobs).collect();
     let metrics = &gateway.metrics.queue;
     metrics.show(gateway.queue.name(), &jobs);
+    let limits = &gateway.registry.current().config.queue;
+    metrics.set_limits(limits.workers, limits.max_calls);
     metrics.up.set(gateway.queue.problem().is_none().into());
 }
 

@@ -1,6 +1,6 @@
 //! The metrics server: names, labels and buckets of wire.md section 4.1, and the gateway's own.
 
-use crate::harness::{Gateway, Metrics, Upstream, Valve, eventually};
+use crate::harness::{Gateway, Metrics, Provider, Upstream, Valve, eventually, served};
 
 const BUCKETS: [&str; 12] = [
     "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
@@ -187,7 +187,7 @@ fn unknown_names_share_one_series() {
 
 #[test]
 fn without_a_namespace_the_bare_name_is_the_label() {
-    let provider = crate::harness::Provider::with(&["fig"]);
+    let provider = Provider::with(&["fig"]);
     let gateway = Gateway::with("")
         .env("functions_provider_url", provider.url())
         .start();
@@ -224,6 +224,148 @@ fn configuration_metrics_tell_the_last_load() {
             .sum("gateway_config_generation", &[])
             .is_some_and(|generation| generation >= 1.0)
     );
+}
+
+#[test]
+fn calls_that_fail_are_counted_by_their_reason() {
+    let valve = Valve::default();
+    let wait = valve.clone();
+    let upstream = Upstream::start(move |exchange| {
+        if exchange.request.target == "/break" {
+            return exchange.close();
+        }
+        wait.wait();
+        exchange.reply(200, &[], "");
+    });
+    let gateway = Gateway::start(&format!(
+        "scale: {{ wait: {{ line: 1, timeout: 100ms }} }}\nqueue: {{ workers: 1, max_calls: 1 }}\n\
+         functions:\n  fig: {{ upstream: [\"{}\"], concurrency: 1 }}\n  \
+         fog: {{ upstream: [\"{}\"] }}\n",
+        upstream.url(),
+        upstream.url()
+    ));
+    gateway.get("/function/fig/break").assert_status(502);
+    gateway.get("/function/nobody").assert_status(404);
+    let mut first = gateway.connect();
+    first.send_head("GET", "/function/fig", &[]);
+    eventually("the only place is taken", || valve.waiting() == 1);
+    gateway.get("/function/fig").assert_status(504);
+    gateway.post("/async-function/fog", "").assert_status(202);
+    eventually("the only worker is busy", || valve.waiting() == 2);
+    gateway.post("/async-function/fig", "").assert_status(429);
+    let fig = FIG.1;
+    for (name, reason) in [
+        (fig, "upstream_failed"),
+        (fig, "wait_timeout"),
+        (fig, "queue_full"),
+        ("unknown", "not_found"),
+    ] {
+        let labels = [("function_name", name), ("reason", reason)];
+        eventually(reason, || {
+            gateway.metric("gateway_rejected_total", &labels) == Some(1.0)
+        });
+    }
+    let timed_out = [FIG, ("code", "504")];
+    let calls = gateway.metric("gateway_function_invocation_total", &timed_out);
+    assert_eq!(calls, None, "it never reached the function");
+    valve.open_for(2);
+    first.response("GET").assert_status(200);
+    assert_eq!(
+        gateway.metric("gateway_rejected_total", &[]),
+        Some(4.0),
+        "a good call has no reason"
+    );
+}
+
+#[test]
+fn limits_stand_beside_what_they_limit() {
+    let gateway = Gateway::start(
+        "server: { listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\", max_connections: 77 }\n\
+         queue: { workers: 3, max_calls: 99 }\n\
+         functions:\n  fig: { process: cat, scale: { min: 2, max: 5 } }\n",
+    );
+    let proxy = [("listener", "proxy")];
+    let open: Vec<_> = (0..4)
+        .map(|_| {
+            let mut connection = gateway.connect();
+            connection.send_head("GET", "/function/fig", &[]);
+            connection.response("GET").assert_status(200);
+            connection
+        })
+        .collect();
+    eventually("the connections are shown", || {
+        gateway.metric("gateway_connections", &proxy) == Some(4.0)
+    });
+    drop(open);
+    eventually("the connections are gone", || {
+        gateway.metric("gateway_connections", &proxy) == Some(0.0)
+    });
+    for (name, labels, limit) in [
+        ("gateway_connections_max", &proxy[..], 77.0),
+        ("gateway_queue_workers", &[], 3.0),
+        ("gateway_queue_max_calls", &[], 99.0),
+        ("gateway_service_min", &[FIG], 2.0),
+        ("gateway_service_max", &[FIG], 5.0),
+    ] {
+        eventually(name, || gateway.metric(name, labels) == Some(limit));
+    }
+}
+
+#[test]
+fn what_processes_of_functions_use_is_measured() {
+    let gateway = Gateway::start(&format!(
+        "functions:\n  fig: {{ process: {:?}, mode: http }}\n",
+        served()
+    ));
+    gateway.get("/function/fig/pid").assert_status(200);
+    let labels = [FIG, ("namespace", "openfaas-fn")];
+    eventually("its memory is known", || {
+        gateway
+            .metric("pod_memory_working_set_bytes", &labels)
+            .is_some_and(|bytes| bytes > 0.0)
+    });
+    let metrics = gateway.metrics();
+    metrics.assert_described("pod_cpu_usage_seconds_total", "counter");
+    assert!(
+        metrics
+            .sum("pod_cpu_usage_seconds_total", &labels)
+            .is_some()
+    );
+}
+
+#[test]
+fn requests_to_the_provider_are_counted_without_names() {
+    let provider = Provider::with(&["fig"]);
+    let gateway = provider.gateway("");
+    gateway
+        .admin("GET", "/system/function/fig?usage=1", "")
+        .assert_status(200);
+    for path in ["/system/function/{name}", "/system/functions"] {
+        let labels = [("method", "GET"), ("path", path), ("code", "200")];
+        for name in [
+            "provider_http_requests_total",
+            "provider_http_request_duration_seconds_count",
+        ] {
+            eventually(path, || gateway.metric(name, &labels) >= Some(1.0));
+        }
+    }
+    assert_eq!(gateway.metric("gateway_provider_up", &[]), Some(1.0));
+    drop(provider);
+    eventually("it does not answer", || {
+        let unanswered = [("code", "none")];
+        gateway.metric("provider_http_requests_total", &unanswered) >= Some(1.0)
+    });
+    eventually("it is down", || {
+        gateway.metric("gateway_provider_up", &[]) == Some(0.0)
+    });
+}
+
+#[test]
+fn a_gateway_tells_its_version_and_that_its_own_provider_is_there() {
+    let gateway = Gateway::start("");
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    assert_eq!(gateway.metric("gateway_build_info", &version), Some(1.0));
+    assert_eq!(gateway.metric("gateway_provider_up", &[]), Some(1.0));
 }
 
 #[test]

@@ -114,7 +114,7 @@ impl ProviderStatus {
             },
             Provider::Remote(_) => Self {
                 kind: "remote",
-                up: gateway.metrics.provider_up.get() == 1,
+                up: gateway.metrics.provider.up.get() == 1,
             },
         }
     }

@@ -116,13 +116,13 @@ impl Remote {
             let next = begun + INTERVAL;
             match self.listed().await {
                 Ok(functions) => {
-                    self.metrics.provider_up.set(1);
+                    self.metrics.provider.up.set(1);
                     up = true;
                     let namespace = &self.settings.load().remote.namespace;
                     self.seen.list(begun, functions, namespace);
                 }
                 Err(error) => {
-                    self.metrics.provider_up.set(0);
+                    self.metrics.provider.up.set(0);
                     // Once when it goes, not every five seconds.
                     if std::mem::replace(&mut up, false) {
                         let url = self.settings.load().remote.url.to_string();
@@ -257,15 +257,20 @@ impl Remote {
         body: Bytes,
         limit: Duration,
     ) -> Result<http::Response<Bytes>, RemoteError> {
+        let asked_with = method.clone();
         let exchange = async {
             let (head, body) = self.send(base, method, target, body).await?.into_parts();
             let body = Limited::new(body, MAX_ANSWER).collect().await;
             let body = body.map_err(|error| RemoteError::Transport(error.to_string()))?;
             Ok(http::Response::from_parts(head, body.to_bytes()))
         };
-        timeout(limit, exchange)
-            .await
-            .map_err(|_| RemoteError::Timeout(limit))?
+        let begun = Instant::now();
+        let late = Err(RemoteError::Timeout(limit));
+        let answer = timeout(limit, exchange).await.unwrap_or(late);
+        let status = answer.as_ref().ok().map(|answer| answer.status().as_u16());
+        let (metrics, path) = (&self.metrics.provider, template(target));
+        metrics.asked(asked_with.as_str(), path, status, begun.elapsed());
+        answer
     }
 
     /// Sends a request and returns the head of the answer. The caller bounds the wait.
@@ -529,6 +534,18 @@ fn target<T>(path: &str, request: &Request<T>) -> String {
         "" => path.to_owned(),
         query => format!("{path}?{query}"),
     }
+}
+
+/// What metrics call the path of a request: without its query, and without a name.
+fn template(target: &str) -> &str {
+    const NAMED: [(&str, &str); 3] = [
+        ("/system/function/", "/system/function/{name}"),
+        ("/system/scale-function/", "/system/scale-function/{name}"),
+        ("/system/namespace/", "/system/namespace/{name}"),
+    ];
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let named = NAMED.iter().find(|(begin, _)| path.starts_with(begin));
+    named.map_or(path, |(_, template)| template)
 }
 
 fn namespace(name: &str) -> String {
