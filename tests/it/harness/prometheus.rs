@@ -44,7 +44,12 @@ impl Prometheus {
             "conf/prometheus/scaling.rules.yml",
             &[("for: 5s", "for: 1s")],
         );
-        let files = [("prometheus.yml", config), ("scaling.rules.yml", rules)];
+        let for_people = adapted("conf/prometheus/gateway.rules.yml", &[]);
+        let files = [
+            ("prometheus.yml", config),
+            ("scaling.rules.yml", rules),
+            ("gateway.rules.yml", for_people),
+        ];
         let prometheus = Self::start(&files);
         eventually("it scrapes the gateway", || {
             prometheus.value("up{job=\"gateway\"}") == Some(1.0)
@@ -69,6 +74,30 @@ impl Prometheus {
             .as_str()?
             .parse()
             .ok()
+    }
+
+    /// The values of a query now.
+    ///
+    /// # Errors
+    ///
+    /// What it says is wrong with the query.
+    pub fn values(&self, query: &str) -> Result<Vec<f64>, String> {
+        let answer = self.get(&format!("/api/v1/query?query={}", encoded(query)));
+        let answer = answer.ok_or("it does not answer")?;
+        let Some(found) = answer["data"]["result"].as_array() else {
+            return Err(answer["error"].to_string());
+        };
+        let value = |series: &Value| series["value"][1].as_str()?.parse().ok();
+        Ok(found.iter().filter_map(value).collect())
+    }
+
+    /// The values of a label of the series that a selector finds.
+    pub fn labels(&self, label: &str, selector: &str) -> Vec<String> {
+        let path = format!("/api/v1/label/{label}/values?match[]={}", encoded(selector));
+        let answer = self.get(&path).unwrap_or_default();
+        let values = answer["data"].as_array().cloned().unwrap_or_default();
+        let text = |value: Value| value.as_str().map(str::to_owned);
+        values.into_iter().filter_map(text).collect()
     }
 
     /// Kills it.

@@ -72,9 +72,10 @@ fn answer(exchange: &mut Exchange) {
             wait_for_file(Some(exchange.request.header("X-Until").to_owned()));
             exchange.reply(200, &[], "held");
         }
-        _ => match target.strip_prefix("/env/") {
-            Some(name) => exchange.reply(200, &[], env::var(name).unwrap_or_default()),
-            None => {
+        _ => match target[1..].split_once('/') {
+            Some(("env", name)) => exchange.reply(200, &[], env::var(name).unwrap_or_default()),
+            Some(("status", status)) => exchange.reply(status.parse().unwrap(), &[], ""),
+            _ => {
                 let body = exchange.request.body.clone();
                 exchange.reply(200, &[("X-Target", &target)], body);
             }
