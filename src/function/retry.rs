@@ -1,4 +1,4 @@
-//! How often and when a queued call is tried again, as labels say.
+//! How often and when a queued call is tried again, as labels and annotations say.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,9 +27,20 @@ pub struct RetryLabels {
 pub struct Codes([u128; 2]);
 
 impl RetryLabels {
-    /// Reads the labels of a function.
-    pub fn of(labels: &BTreeMap<String, String>) -> Self {
-        let labels = Labels(labels);
+    /// Reads the labels of a function, and its annotations, which is what these are in OpenFaaS. A
+    /// label counts more.
+    pub fn of(labels: &BTreeMap<String, String>, annotations: &BTreeMap<String, String>) -> Self {
+        let (own, other) = (Self::read(labels), Self::read(annotations));
+        Self {
+            attempts: own.attempts.or(other.attempts),
+            codes: own.codes.or(other.codes),
+            min_wait: own.min_wait.or(other.min_wait),
+            max_wait: own.max_wait.or(other.max_wait),
+        }
+    }
+
+    fn read(texts: &BTreeMap<String, String>) -> Self {
+        let labels = Labels(texts);
         let attempts = labels.read("retry.attempts");
         Self {
             attempts: attempts.filter(|attempts| (1..=MAX_ATTEMPTS).contains(attempts)),
@@ -82,11 +93,15 @@ fn place(code: u16) -> Option<(usize, u128)> {
 mod tests {
     use super::*;
 
-    fn labels(pairs: &[(&str, &str)]) -> RetryLabels {
-        let label = |(name, value): &(&str, &str)| {
+    fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let text = |(name, value): &(&str, &str)| {
             (format!("com.openfaas.retry.{name}"), (*value).to_owned())
         };
-        RetryLabels::of(&pairs.iter().map(label).collect())
+        pairs.iter().map(text).collect()
+    }
+
+    fn labels(pairs: &[(&str, &str)]) -> RetryLabels {
+        RetryLabels::of(&texts(pairs), &BTreeMap::new())
     }
 
     #[test]
@@ -108,6 +123,16 @@ mod tests {
             ("max_wait", ""),
         ]);
         assert_eq!(read, RetryLabels::default());
+    }
+
+    #[test]
+    fn annotations_say_what_labels_do_not() {
+        let labels = texts(&[("attempts", "3"), ("max_wait", "soon")]);
+        let annotations = texts(&[("attempts", "5"), ("codes", "429"), ("max_wait", "1m")]);
+        let read = RetryLabels::of(&labels, &annotations);
+        assert_eq!((read.attempts, read.codes), (Some(3), Codes::of(&[429])));
+        assert_eq!(read.max_wait, Some(Duration::from_secs(60)));
+        assert_eq!(read.min_wait, None);
     }
 
     #[test]

@@ -76,10 +76,12 @@ impl Reader<'_> {
         timeouts: Timeouts,
     ) -> Option<Function> {
         let labels = self.read_entries(&format!("{key}.labels"), &raw.labels);
+        let annotations = self.read_entries(&format!("{key}.annotations"), &raw.annotations);
         let scaling = self.scaling(key, raw, Scaling::of(&labels));
         let none = file::Retry::default();
         let retry = raw.retry.as_ref().unwrap_or(&none);
-        let retry = self.retry_of(&format!("{key}.retry"), retry, RetryLabels::of(&labels));
+        let said = RetryLabels::of(&labels, &annotations);
+        let retry = self.retry_of(&format!("{key}.retry"), retry, said);
         let place = match (&raw.process, &raw.upstream) {
             (Some(command), None) => self
                 .process(key, command, raw, owner, scaling)
@@ -109,7 +111,7 @@ impl Reader<'_> {
             scaling,
             retry,
             labels,
-            annotations: self.read_entries(&format!("{key}.annotations"), &raw.annotations),
+            annotations,
             place: place?,
         })
     }

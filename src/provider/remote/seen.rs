@@ -39,6 +39,8 @@ pub(super) struct Listed {
     available: Option<u64>,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 impl Listed {
@@ -51,16 +53,15 @@ impl Listed {
 
     fn view(&self) -> FunctionView {
         let desired = self.replicas.or(self.available).unwrap_or(1);
+        let none = BTreeMap::new();
+        let labels = self.labels.as_ref().unwrap_or(&none);
+        let annotations = self.annotations.as_ref().unwrap_or(&none);
         FunctionView {
             replicas: Vec::new(),
             desired,
             available: self.available.unwrap_or(desired),
-            scaling: self.labels.as_ref().map(Scaling::of).unwrap_or_default(),
-            retry: self
-                .labels
-                .as_ref()
-                .map(RetryLabels::of)
-                .unwrap_or_default(),
+            scaling: Scaling::of(labels),
+            retry: RetryLabels::of(labels, annotations),
             slots: 1,
             updating: false,
             problem: None,
@@ -201,7 +202,15 @@ mod tests {
             replicas: Some(replicas),
             available: Some(replicas),
             labels: None,
+            annotations: None,
         }
+    }
+
+    #[test]
+    fn annotations_say_how_queued_calls_are_tried_again() {
+        let text = r#"{"name":"fig","annotations":{"com.openfaas.retry.attempts":"3"}}"#;
+        let listed: Listed = serde_json::from_str(text).unwrap();
+        assert_eq!(listed.view().retry.attempts, Some(3));
     }
 
     #[test]

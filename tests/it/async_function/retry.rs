@@ -17,6 +17,7 @@ on_each_queue! {
     an_answer_that_breaks_off_is_tried_again,
     a_file_sets_the_retries_of_one_function,
     labels_set_the_retries_of_a_deployed_function,
+    annotations_do_the_same,
     a_function_that_was_removed_leaves_a_dead_letter,
 }
 
@@ -225,6 +226,26 @@ fn labels_set_the_retries_of_a_deployed_function(kind: Kind) {
     });
     deploy_failing(&gateway, "spaced", seconds);
     gateway.call_in(&gateway.submit("spaced", ""), "dead");
+}
+
+fn annotations_do_the_same(kind: Kind) {
+    let gateway = kind.gateway("retry: { min_wait: 1h, max_wait: 1h }", "");
+    let deployment = json!({
+        "service": "quick",
+        "image": "any",
+        "envProcess": "false",
+        "labels": { "com.openfaas.retry.attempts": "2" },
+        "annotations": {
+            "com.openfaas.retry.attempts": "5",
+            "com.openfaas.retry.min_wait": "5ms",
+            "com.openfaas.retry.max_wait": "10ms",
+        },
+    });
+    gateway
+        .admin("POST", "/system/functions", deployment.to_string())
+        .assert_status(202);
+    let call = gateway.call_in(&gateway.submit("quick", ""), "dead");
+    assert_eq!(statuses(&call), [500, 500]);
 }
 
 fn a_function_that_was_removed_leaves_a_dead_letter(kind: Kind) {

@@ -122,7 +122,7 @@ impl State {
         Desired {
             process,
             scaling: scaling(&record.deployment),
-            retry: read(&record.deployment, RetryLabels::of),
+            retry: retry(&record.deployment),
         }
     }
 
@@ -197,10 +197,17 @@ impl State {
 
 /// What the labels of a deployment say of its scaling.
 pub(super) fn scaling(deployment: &Deployment) -> Scaling {
-    read(deployment, Scaling::of)
+    deployment
+        .labels
+        .as_ref()
+        .map(Scaling::of)
+        .unwrap_or_default()
 }
 
-/// What the labels of a deployment say.
-fn read<T: Default>(deployment: &Deployment, of: impl Fn(&BTreeMap<String, String>) -> T) -> T {
-    deployment.labels.as_ref().map(of).unwrap_or_default()
+/// What the labels and annotations of a deployment say of its queued calls.
+fn retry(deployment: &Deployment) -> RetryLabels {
+    let none = BTreeMap::new();
+    let labels = deployment.labels.as_ref().unwrap_or(&none);
+    let annotations = deployment.annotations.as_ref().unwrap_or(&none);
+    RetryLabels::of(labels, annotations)
 }
