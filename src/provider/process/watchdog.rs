@@ -124,12 +124,13 @@ impl Watchdog {
     }
 
     fn cannot_start(&self, error: &io::Error) -> Reply {
-        let problem = format!("cannot start {}: {error}", self.program);
-        self.log(problem.as_str());
+        self.log(format!("cannot start {}: {error}", self.program));
+        // Commands and paths are for the function's owner.
+        let problem = "the function cannot be started, its log says why\n";
         refuse(
             StatusCode::INTERNAL_SERVER_ERROR,
             "cannot_start",
-            problem + "\n",
+            problem.to_owned(),
         )
     }
 
