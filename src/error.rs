@@ -411,7 +411,72 @@ pub fn error_body(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// One of each.
+    fn failures() -> Vec<Failure> {
+        use Failure as F;
+        let limit = Duration::from_secs(8);
+        vec![
+            F::BadRequest(""),
+            F::NoFunction,
+            F::NoRoute,
+            F::MethodNotAllowed,
+            F::ReadTimeout(limit),
+            F::WriteTimeout(limit),
+            F::UpstreamTimeout(limit),
+            F::IdleTimeout(limit),
+            F::ConnectTimeout(limit),
+            F::ConnectFailed,
+            F::UpstreamFailed,
+            F::NotReady,
+            F::Asleep,
+            F::WaitTimeout(limit),
+            F::LineFull(1),
+            F::QueueFull(1),
+            F::StorageFull,
+            F::QueueUnavailable,
+            F::KeyReused,
+            F::TooLarge(1),
+            F::ClientGone,
+            F::Internal,
+        ]
+    }
+
+    fn causes() -> Vec<Cause> {
+        use Cause as C;
+        vec![
+            C::BadRequest,
+            C::CrossOrigin,
+            C::BadHost,
+            C::TooManyFailures,
+            C::AuthProxyFailed,
+            C::NotFound,
+            C::MethodNotAllowed,
+            C::Conflict,
+            C::Unreadable,
+            C::BadConfig,
+            C::Internal,
+            C::NotImplemented,
+            C::ProviderFailed,
+            C::ProviderTimeout,
+            C::StorageFull,
+            C::QueueUnavailable,
+            C::TooManyListeners,
+        ]
+    }
+
+    /// Every word and status that a caller can be told.
+    fn told() -> BTreeSet<(String, u16)> {
+        let failures = failures();
+        let failures = failures.iter().map(|it| (it.reason(), it.status()));
+        let causes = causes().into_iter().map(|it| (it.reason(), it.status()));
+        let all = failures.chain(causes);
+        all.map(|(reason, status)| (reason.to_owned(), status.as_u16()))
+            .collect()
+    }
 
     #[test]
     fn a_body_names_the_limit_and_the_call() {
@@ -422,5 +487,33 @@ mod tests {
         assert_eq!(body["limit"], "8s");
         assert_eq!(body["call_id"], "id-1");
         assert!(body["error"].as_str().unwrap().contains("echo"));
+    }
+
+    #[test]
+    fn the_lists_of_these_tests_are_complete() {
+        let source = include_str!("error.rs");
+        let words = source.split("fn reason(").skip(1).take(2).flat_map(|rest| {
+            let body = rest.split("\n    }").next().unwrap();
+            body.split('"').skip(1).step_by(2)
+        });
+        let words: BTreeSet<String> = words.map(str::to_owned).collect();
+        let listed = told().into_iter().map(|(reason, _)| reason).collect();
+        assert_eq!(words, listed);
+    }
+
+    #[test]
+    fn the_guide_to_operating_names_every_reason_with_its_status() {
+        let guide = include_str!("../docs/operating.md");
+        let table = guide.split("\n## Reasons\n").nth(1).unwrap();
+        let table = table.split("\n\nThe built-in watchdog").next().unwrap();
+        let rows = table.lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split('|');
+            let reason = cells.next()?.trim().strip_suffix('`')?;
+            Some((reason.to_owned(), cells.next()?.trim().parse().unwrap()))
+        });
+        let rows: Vec<(String, u16)> = rows.collect();
+        let named: BTreeSet<_> = rows.iter().cloned().collect();
+        assert_eq!(named, told());
+        assert_eq!(named.len(), rows.len(), "each of them once");
     }
 }
