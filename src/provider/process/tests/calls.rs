@@ -315,7 +315,10 @@ async fn a_program_that_vanished_is_500_and_its_path_is_in_the_log_alone() {
     std::fs::remove_file(&program).unwrap();
     let (status, _, reply) = running.post("").await;
     assert_eq!(status, 500);
-    assert_eq!(reply, b"the function cannot be started, its log says why\n"[..]);
+    assert_eq!(
+        reply,
+        b"the function cannot be started, its log says why\n"[..]
+    );
     let log = running.log().join("\n");
     assert!(log.contains(program.to_str().unwrap()), "{log}");
     running.end().await;
