@@ -2,12 +2,18 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Builder;
 
 use crate::admin::{COMMIT, RELEASE};
 use crate::config::env::Environment;
 use crate::config::{self, Flags, Sources};
+use crate::health::{self, Question};
+
+/// Longest wait for the answer of `gateway health`.
+const HEALTH_LIMIT: Duration = Duration::from_secs(3);
 
 /// An open function gateway: a drop-in for OpenFaaS clients, one binary that also runs the
 /// functions.
@@ -35,6 +41,13 @@ pub enum Command {
     Worker,
     /// Say whether the configuration is good (exit code 0) or what is wrong with it (1).
     Check,
+    /// Ask a running gateway whether it takes calls: exit code 0 or 1, for health checks. Name its address
+    /// with --metrics where the file may change: what it says counts otherwise.
+    Health {
+        /// Only ask whether it runs: a gateway that drains does, but takes no calls.
+        #[arg(long)]
+        live: bool,
+    },
     /// Print the JSON Schema of the configuration file, for editors.
     Schema,
     /// Print version and commit.
@@ -108,6 +121,32 @@ pub fn check(sources: &Sources) -> ExitCode {
         }
         Err(error) => {
             eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `gateway health`.
+pub fn health(sources: &Sources, live: bool) -> ExitCode {
+    let (question, good) = match live {
+        false => (Question::Ready, "ready"),
+        true => (Question::Live, "alive"),
+    };
+    let answer = config::metrics_address(sources)
+        .map_err(|error| format!("which gateway to ask: {error}"))
+        .and_then(|address| {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| error.to_string())?;
+            let asked = runtime.block_on(health::ask(address, question, HEALTH_LIMIT));
+            asked.map_err(|error| error.to_string())
+        });
+    match answer {
+        Ok(address) => {
+            println!("{good}: the gateway at http://{address}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("not {good}: {why}");
             ExitCode::FAILURE
         }
     }

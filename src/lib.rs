@@ -3,7 +3,7 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, duration, quantity, durable, hop_by_hop, outbound  <-  error  <-  config, metrics, counts  <-  provider, queue  <-  functions  <-  scale  <-  gateway  <-  worker  <-  admin  <-  proxy  <-  server
+//! function, duration, quantity, durable, hop_by_hop, outbound, health  <-  error  <-  config, metrics, counts  <-  provider, queue  <-  functions  <-  scale  <-  gateway  <-  worker  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod access_log;
@@ -18,6 +18,7 @@ pub mod error;
 pub mod function;
 pub mod functions;
 pub mod gateway;
+pub mod health;
 pub mod history;
 pub mod hop_by_hop;
 pub mod metrics;

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Run => run(sources, Role::Gateway),
         Command::Worker => run(sources, Role::Worker),
         Command::Check => cli::check(&sources),
+        Command::Health { live } => cli::health(&sources, live),
         Command::Schema => cli::schema(),
         Command::Version => cli::version(),
         Command::Reaper { dir } => reaper::main(&dir),

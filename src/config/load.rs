@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::build::{Notes, build};
@@ -108,6 +109,21 @@ pub(super) fn assemble(
         file: path,
         text,
     })
+}
+
+/// Where a gateway with this configuration has its metrics and its probes. A flag alone decides, as it
+/// does when the gateway starts: a file that has become bad since says nothing of one that runs.
+pub fn metrics_address(sources: &Sources) -> Result<SocketAddr, Error> {
+    let loaded = if sources.flags.metrics.is_some() {
+        let flags = Flags {
+            metrics: sources.flags.metrics.clone(),
+            ..Flags::default()
+        };
+        assemble(None, String::new(), &Environment::default(), &flags)
+    } else {
+        load(sources)
+    };
+    Ok(loaded?.config.server.metrics)
 }
 
 impl Flags {

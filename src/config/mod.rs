@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use load::{Error, Flags, Loaded, Sources, load};
+pub use load::{Error, Flags, Loaded, Sources, load, metrics_address};
 pub use masked::{MASK, masked, shown_servers, shown_store, without_users};
 
 use crate::function::{Codes, FunctionName, RetryLabels, Scaling};

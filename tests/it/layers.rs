@@ -6,7 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom to the top; each line may use itself and what stands before it.
 const LAYERS: &[&[&str]] = &[
-    &["duration", "quantity", "durable", "hop_by_hop", "outbound"],
+    &[
+        "duration",
+        "quantity",
+        "durable",
+        "hop_by_hop",
+        "outbound",
+        "health",
+    ],
     &["function"],
     &["error"],
     &["config"],
@@ -33,6 +40,7 @@ const WALLS: &[(&str, &[&str])] = &[
     // The server names it where it says what goes to the log.
     ("async_nats", &["queue/jetstream", "server/mod.rs"]),
     ("redb", &["queue/embedded"]),
+    ("sd_notify", &["server/notify.rs"]),
     ("rustls", &["outbound.rs"]),
     (
         "hyper_rustls",

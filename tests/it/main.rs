@@ -18,6 +18,7 @@ mod drain;
 mod faas_cli;
 mod function;
 mod harness;
+mod health;
 mod layers;
 mod malformed;
 mod metrics;
