@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::config::diff::{Change, Effect, diff};
 use crate::config::{self, Config, Loaded, Sources};
@@ -52,7 +52,7 @@ pub struct Gateway {
     pub drain: Drain,
     /// When it was started (RFC 3339).
     pub started_at: String,
-    status: ArcSwap<ConfigStatus>,
+    status: watch::Sender<Arc<ConfigStatus>>,
     reloader: Mutex<Reloader>,
 }
 
@@ -154,7 +154,7 @@ impl Gateway {
             credentials: ArcSwapOption::new(parts.credentials),
             drain: Drain::default(),
             started_at: status.loaded_at.clone(),
-            status: ArcSwap::from_pointee(status),
+            status: watch::Sender::new(Arc::new(status)),
             reloader: Mutex::new(Reloader {
                 sources,
                 started: config.clone(),
@@ -189,7 +189,12 @@ impl Gateway {
 
     /// How the configuration stands.
     pub fn config_status(&self) -> Arc<ConfigStatus> {
-        self.status.load_full()
+        Arc::clone(&self.status.borrow())
+    }
+
+    /// Changes with each reload, a failed one, too.
+    pub fn config_changes(&self) -> watch::Receiver<Arc<ConfigStatus>> {
+        self.status.subscribe()
     }
 
     /// Reads the configuration again and puts it into effect as a whole, or changes nothing.
@@ -205,15 +210,15 @@ impl Gateway {
                     tracing::info!(cause, "configuration: {change}");
                 }
                 self.note_success(status.generation);
-                self.status.store(Arc::new(status));
+                self.status.send_replace(Arc::new(status));
                 Ok(reloaded)
             }
             Err(error) => {
                 tracing::error!(cause, "configuration not changed: {error}");
                 self.metrics.config.last_reload_successful.set(0);
-                let mut status = ConfigStatus::clone(&self.status.load());
+                let mut status = ConfigStatus::clone(&self.config_status());
                 status.last_error = Some(error.clone());
-                self.status.store(Arc::new(status));
+                self.status.send_replace(Arc::new(status));
                 Err(error)
             }
         }
@@ -241,7 +246,7 @@ impl Gateway {
         }
         let changes = diff(&reloader.running, &loaded.config);
         let waiting = restart_keys(&reloader.started, &loaded.config);
-        let mut status = ConfigStatus::clone(&self.status.load());
+        let mut status = ConfigStatus::clone(&self.config_status());
         status.last_error = None;
         status.warnings = loaded.warnings;
         status.pending_restart = waiting;

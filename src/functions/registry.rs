@@ -126,6 +126,11 @@ impl Registry {
         let _ = published.wait_for(|_| shows(&self.snapshot.load())).await;
     }
 
+    /// Changes with each snapshot.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.published.subscribe()
+    }
+
     /// Asks for a function nobody has listed, to be called at its own address. `None` if its host
     /// does not resolve within `limit`, or too many have been asked for.
     pub async fn adopt(&self, name: &str, limit: Duration) -> Option<Arc<Function>> {

@@ -8,6 +8,7 @@ use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{sleep, timeout};
 
+use super::notify::Manager;
 use super::signals::Signals;
 use crate::gateway::Gateway;
 
@@ -18,6 +19,8 @@ const PROVIDER_END: Duration = Duration::from_secs(60);
 pub struct End {
     /// Whose end it is.
     pub gateway: Arc<Gateway>,
+    /// Whoever wants to be told.
+    pub manager: Manager,
     /// Caught since the start. Pingora asks for the end once only, so nobody waits for the lock.
     pub signals: Mutex<Signals>,
     /// Closes the listener.
@@ -33,8 +36,10 @@ impl ShutdownSignalWatch for End {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = self.signals.lock().await;
         while signals.hangup_before_end().await {
+            self.manager.reloading().await;
             // What is wrong is logged and shown by `GET /system/config`.
             let _ = self.gateway.reload("signal").await;
+            self.manager.ready(&self.gateway).await;
         }
         tokio::select! {
             () = self.drain() => {}
@@ -62,6 +67,7 @@ impl End {
         let calls = self.gateway.drain.calls();
         tracing::info!(calls, "ending: finishing what is in flight");
         self.gateway.drain.begin();
+        self.manager.stopping(&self.gateway).await;
         sleep(drain.delay).await;
         self.stop_accepting.send_replace(true);
         let idle = self.gateway.drain.idle();

@@ -5,6 +5,8 @@
 
 mod end;
 mod listeners;
+mod notify;
+mod runtimes;
 mod services;
 mod signals;
 
@@ -38,6 +40,8 @@ use crate::signature::SignerError;
 use crate::worker::Worker;
 use end::End;
 use listeners::Listeners;
+use notify::Manager;
+use runtimes::Runtimes;
 use services::{Background, ProxyService, Task, http};
 use signals::Signals;
 
@@ -114,6 +118,7 @@ pub fn run(sources: Sources, role: Role) -> Result<(), StartError> {
         return Err(StartError::NothingToShare);
     }
     let listeners = Listeners::bind(&config, role)?;
+    let manager = Manager::new(&sources.environment, &listeners);
     let (gateway, tasks) = build(sources, loaded)?;
     let (log, log_writer) = AccessLog::start(
         &config.access_log.output,
@@ -121,7 +126,7 @@ pub fn run(sources: Sources, role: Role) -> Result<(), StartError> {
     )
     .map_err(StartError::AccessLog)?;
     announce(&gateway, &listeners);
-    serve(&config, gateway, listeners, log, tasks, signals);
+    serve(&config, gateway, listeners, log, tasks, signals, manager);
     log_writer.finish();
     Ok(())
 }
@@ -330,11 +335,14 @@ fn serve(
     log: AccessLog,
     tasks: Tasks,
     signals: Signals,
+    manager: Manager,
 ) {
     let threads = config.server.threads.map_or_else(processors, usize::from);
     let mut server = Server::new_with_opt_and_conf(None, server_conf(config, threads));
     server.bootstrap();
 
+    let runtimes = Runtimes::default();
+    let background = |name, threads, task| Background::new(runtimes.expect(name), threads, task);
     let answers = listeners.api().is_some();
     let functions = Proxy::new(Arc::clone(&gateway), log);
     let mut options = HttpServerOptions::default();
@@ -358,7 +366,7 @@ fn serve(
         let shared = Arc::clone(&gateway);
         let guard = Guard::new(inner, shared, options.clone(), most, connections);
         server.add_service(ProxyService {
-            name,
+            place: runtimes.expect(name),
             bound: Some(bound),
             inner: ListeningService::new(name.to_owned(), guard),
             stop: accepting.clone(),
@@ -366,26 +374,26 @@ fn serve(
         });
     }
     let telemetry = admin::telemetry(Arc::clone(&gateway));
-    server.add_service(Background::new(
-        "metrics",
-        1,
-        http(listeners.metrics, telemetry),
-    ));
-    server.add_service(Background::new("functions", 1, tasks.registry));
+    server.add_service(background("metrics", 1, http(listeners.metrics, telemetry)));
+    server.add_service(background("functions", 1, tasks.registry));
     // Forking is done here, apart from the proxy's threads.
-    server.add_service(Background::new("provider", threads, tasks.provider));
-    server.add_service(Background::new("counts", 1, tasks.counts));
-    server.add_service(Background::new("scale", 1, tasks.scale));
+    server.add_service(background("provider", threads, tasks.provider));
+    server.add_service(background("counts", 1, tasks.counts));
+    server.add_service(background("scale", 1, tasks.scale));
     if answers {
-        server.add_service(Background::new("history", 1, tasks.history));
+        server.add_service(background("history", 1, tasks.history));
     }
-    server.add_service(Background::new("queue", threads, tasks.queue));
+    server.add_service(background("queue", threads, tasks.queue));
     if let Some(watcher) = tasks.watcher {
-        server.add_service(Background::new("config", 1, watcher));
+        server.add_service(background("config", 1, watcher));
+    }
+    if let Some(told) = manager.follow(Arc::clone(&gateway), runtimes.clone()) {
+        server.add_service(background("notify", 1, told));
     }
     server.run(RunArgs {
         shutdown_signal: Box::new(End {
             gateway,
+            manager,
             signals: Mutex::new(signals),
             stop_accepting,
             stop_provider: tasks.stop_provider,

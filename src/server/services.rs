@@ -13,6 +13,7 @@ use pingora::services::listening::Service as ListeningService;
 use tokio::sync::watch;
 
 use super::listeners::Bound;
+use super::runtimes::Place;
 use crate::admin;
 use crate::proxy::guard::Guard;
 
@@ -35,8 +36,8 @@ pub fn http(bound: Bound, router: admin::Router) -> Task {
 /// The proxy on a listener that is bound already, under a stop signal of our own: Pingora's closes
 /// the listener at once, before load balancers have noticed the end.
 pub struct ProxyService {
-    /// What it is called in messages.
-    pub name: &'static str,
+    /// What it is called, and where it says that it has begun.
+    pub place: Place,
     /// Taken when the service starts.
     pub bound: Option<Bound>,
     /// Pingora's part.
@@ -66,13 +67,14 @@ impl Service for ProxyService {
         let buffers = L4BufferSettings::default().read(0);
         self.inner
             .add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers));
+        self.place.begin();
         self.inner
             .start_service(Some(fds), self.stop.clone(), listeners_per_fd)
             .await;
     }
 
     fn name(&self) -> &str {
-        self.name
+        self.place.name()
     }
 
     fn threads(&self) -> Option<usize> {
@@ -82,7 +84,7 @@ impl Service for ProxyService {
 
 /// A task with a runtime of its own.
 pub struct Background {
-    name: &'static str,
+    place: Place,
     threads: usize,
     // Only ever taken once; the lock makes the task shareable as the trait asks.
     task: Mutex<Option<Task>>,
@@ -90,9 +92,9 @@ pub struct Background {
 
 impl Background {
     /// A service around `task`.
-    pub fn new(name: &'static str, threads: usize, task: Task) -> Self {
+    pub fn new(place: Place, threads: usize, task: Task) -> Self {
         Self {
-            name,
+            place,
             threads,
             task: Mutex::new(Some(task)),
         }
@@ -107,6 +109,7 @@ impl Service for Background {
         _shutdown: ShutdownWatch,
         _listeners_per_fd: usize,
     ) {
+        self.place.begin();
         let task = self.task.get_mut();
         if let Some(task) = task.unwrap_or_else(PoisonError::into_inner).take() {
             task.await;
@@ -114,7 +117,7 @@ impl Service for Background {
     }
 
     fn name(&self) -> &str {
-        self.name
+        self.place.name()
     }
 
     fn threads(&self) -> Option<usize> {

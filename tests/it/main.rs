@@ -22,6 +22,7 @@ mod health;
 mod layers;
 mod malformed;
 mod metrics;
+mod notify;
 mod orphans;
 mod reload;
 mod rules;
