@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -164,35 +165,87 @@ fn a_file_that_goes_and_comes_back_is_noticed() {
 }
 
 #[test]
-fn a_config_map_that_swaps_its_link_is_noticed() {
-    // The layout of a Kubernetes volume: file -> ..data/file, ..data -> a dated folder.
-    let upstream = Upstream::echo();
+fn a_config_map_is_followed_through_swaps_and_a_bad_one_changes_nothing() {
+    let upstreams = ["fig", "date", "lime", "plum"].map(|name| (name, Upstream::saying(name)));
     let setup = Gateway::with("");
     let volume = setup.dir().join("volume");
-    let state = setup.dir().join("state").display().to_string();
+    let volume = ConfigMap::new(&volume);
+    let head = format!(
+        "version: 1\nserver: {{ listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\n\
+         provider: {{ state_dir: {} }}\n",
+        setup.dir().join("state").display()
+    );
     let text = |name: &str| {
-        format!(
-            "version: 1\nserver: {{ listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\" }}\nprovider: {{ state_dir: {state} }}\n{}",
-            upstream.declared(name)
-        )
+        let (_, upstream) = upstreams.iter().find(|(own, _)| *own == name).unwrap();
+        format!("{head}{}", upstream.declared(name))
     };
-    for (version, name) in [("..1", "fig"), ("..2", "date")] {
-        fs::create_dir_all(volume.join(version)).unwrap();
-        fs::write(volume.join(version).join("gateway.yaml"), text(name)).unwrap();
-    }
-    symlink("..1", volume.join("..data")).unwrap();
-    symlink("..data/gateway.yaml", volume.join("gateway.yaml")).unwrap();
+    volume.publish(&text("fig"));
     let gateway = Gateway::bare()
         .arg("--config")
-        .arg(volume.join("gateway.yaml").display().to_string())
+        .arg(volume.file().display().to_string())
         .start();
-    gateway.get("/function/fig").assert_status(200);
-    symlink("..2", volume.join("..data_tmp")).unwrap();
-    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-    eventually("the swapped file is in force", || {
-        gateway.get("/function/date").status == 200
+    let in_force = |name: &str| gateway.get(&format!("/function/{name}")).status == 200;
+    assert!(in_force("fig"));
+    let mut before = "fig";
+    for name in ["date", "lime", "date", "plum"] {
+        volume.publish(&text(name));
+        eventually(name, || in_force(name));
+        gateway
+            .get(&format!("/function/{before}"))
+            .assert_status(404);
+
+        let generation = gateway.generation();
+        volume.publish(&format!("{}timeouts: {{ upstream: soon }}\n", text("fig")));
+        eventually("the bad one was noticed", || {
+            gateway.metric("gateway_config_last_reload_successful", &[]) == Some(0.0)
+        });
+        assert!(in_force(name), "{name} stays");
+        assert_eq!(gateway.generation(), generation);
+        before = name;
+    }
+    // What was in force before the bad one is good again, though nothing changes by it.
+    volume.publish(&text("plum"));
+    eventually("all is well", || {
+        gateway.metric("gateway_config_last_reload_successful", &[]) == Some(1.0)
     });
+    assert!(in_force("plum"));
     drop(setup);
+}
+
+/// A volume as the kubelet lays it out and changes it: the file is a link into `..data`, which is a link
+/// to a dated folder, and is replaced in one step; the old folder goes at once.
+struct ConfigMap<'a> {
+    dir: &'a Path,
+    published: AtomicUsize,
+}
+
+impl<'a> ConfigMap<'a> {
+    fn new(dir: &'a Path) -> Self {
+        fs::create_dir(dir).unwrap();
+        symlink("..data/gateway.yaml", dir.join("gateway.yaml")).unwrap();
+        Self {
+            dir,
+            published: AtomicUsize::new(0),
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join("gateway.yaml")
+    }
+
+    fn publish(&self, text: &str) {
+        let number = self.published.fetch_add(1, Ordering::Relaxed);
+        let dated = format!("..2026_01_31_12_00_{number:02}.123456789");
+        let data = self.dir.join("..data");
+        let old = fs::read_link(&data).ok();
+        fs::create_dir(self.dir.join(&dated)).unwrap();
+        fs::write(self.dir.join(&dated).join("gateway.yaml"), text).unwrap();
+        symlink(dated, self.dir.join("..data_tmp")).unwrap();
+        fs::rename(self.dir.join("..data_tmp"), data).unwrap();
+        if let Some(old) = old {
+            fs::remove_dir_all(self.dir.join(old)).unwrap();
+        }
+    }
 }
 
 #[test]
