@@ -258,7 +258,13 @@ fn the_schema_is_the_committed_one() {
 #[test]
 fn every_shipped_configuration_is_good() {
     let conf = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf");
-    for name in ["gateway.yaml", "minimal.yaml", "remote.yaml"] {
+    for name in [
+        "gateway.yaml",
+        "minimal.yaml",
+        "remote.yaml",
+        "compose/gateway/gateway.yaml",
+        "kubernetes/config/gateway.yaml",
+    ] {
         let exit = Gateway::bare()
             .arg("check")
             .arg("--config")
