@@ -21,7 +21,7 @@ COPY Cargo.toml Cargo.lock ./
 RUN mkdir src benches && touch src/lib.rs benches/micro.rs && echo 'fn main() {}' >src/main.rs \
     && cargo build --release --locked --bin gateway
 # A folder that a new volume becomes; an image without a program cannot make one itself.
-RUN mkdir /data
+RUN mkdir data
 COPY build.rs ./
 COPY src src
 COPY ui ui
@@ -42,7 +42,7 @@ LABEL org.opencontainers.image.title="gateway-minimal" \
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/gateway/
 COPY --from=build /src/target/release/gateway /usr/local/bin/gateway
 WORKDIR /srv/gateway
-COPY --from=build --chown=10001:10001 /data /srv/gateway/data
+COPY --from=build --chown=10001:10001 /src/data /srv/gateway/data
 USER 10001:10001
 VOLUME /srv/gateway/data
 EXPOSE 8080 8082
@@ -68,7 +68,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 COPY LICENSE-APACHE LICENSE-MIT /usr/share/doc/gateway/
 COPY --from=build /src/target/release/gateway /usr/local/bin/gateway
 WORKDIR /srv/gateway
-COPY --from=build --chown=10001:10001 /data /srv/gateway/data
+COPY --from=build --chown=10001:10001 /src/data /srv/gateway/data
 # A number, so that Kubernetes sees that it is not root. Functions are this user, too.
 USER 10001:10001
 VOLUME /srv/gateway/data
