@@ -65,7 +65,7 @@ image-minimal: ## the image `gateway-minimal`, with docker
 	docker build $(IMAGE_ARGS) --target gateway-minimal --tag gateway-minimal .
 
 replay-dockerfile: setup ## the Dockerfile's build in an empty folder, without docker; as slow as a release
-	.ci/replay-dockerfile target/replay
+	python3 tests/deploy/replay.py
 
 screenshots: export SCREENSHOTS := 1
 screenshots: test-ui ## the pictures of the portal in docs/images, which its tests take
