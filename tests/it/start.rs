@@ -264,6 +264,7 @@ fn every_shipped_configuration_is_good() {
         "remote.yaml",
         "compose/gateway/gateway.yaml",
         "kubernetes/config/gateway.yaml",
+        "systemd/gateway.yaml",
     ] {
         let exit = Gateway::bare()
             .arg("check")
