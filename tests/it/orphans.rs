@@ -101,6 +101,28 @@ fn an_orderly_end_leaves_nothing_either() {
     assert_gone(&family);
 }
 
+#[test]
+fn the_first_process_of_a_container_buries_orphans() {
+    let gateway = Gateway::with(
+        "functions:\n  \
+         leave: { process: [sh, -c, 'sleep 300 >/dev/null 2>&1 & echo left'] }\n  \
+         look: { process: [sh, -c, 'cat /proc/[0-9]*/stat'] }\n",
+    )
+    .first_process()
+    .start();
+    let processes = || gateway.get("/function/look").assert_status(200).text();
+    assert!(processes().contains("1 (gateway) "), "{}", processes());
+    // They lose their parent, are killed with its group, and are the first process's children then.
+    let dead = || processes().matches(") Z 1 ").count();
+    gateway.get("/function/leave").assert_status(200);
+    eventually("one is dead", || dead() > 0);
+    for _ in 0..5 {
+        gateway.get("/function/leave").assert_status(200);
+    }
+    eventually("all are buried", || dead() == 0);
+    gateway.get("/function/leave").assert_status(200);
+}
+
 /// Waits until none of these runs; cleans up where the gateway did not.
 #[track_caller]
 fn assert_gone(pids: &[u32]) {

@@ -27,6 +27,8 @@ pub mod launcher;
 pub mod launcher;
 mod ledger;
 mod logs;
+#[cfg(target_os = "linux")]
+mod orphans;
 mod plan;
 mod port;
 mod provider;
@@ -98,6 +100,8 @@ pub struct Options {
     pub isolation: config::Isolation,
     /// The gateway's state, not to be seen in a sandbox.
     pub state_dir: PathBuf,
+    /// More folders that are not to be seen there.
+    pub hidden: Vec<PathBuf>,
 }
 
 impl Options {
@@ -113,6 +117,11 @@ impl Options {
             launcher: cfg!(target_os = "linux"),
             isolation,
             state_dir: state_dir.to_owned(),
+            // Where systemd puts copies of files that only the gateway may read (systemd.exec(5)).
+            hidden: std::env::var_os("CREDENTIALS_DIRECTORY")
+                .map(PathBuf::from)
+                .into_iter()
+                .collect(),
         })
     }
 }
@@ -186,7 +195,8 @@ impl Runner {
     pub fn new(options: Options) -> io::Result<Arc<Self>> {
         let dir = RuntimeDir::create(&options.runtime_parent)?;
         let ledger = Ledger::create(dir.path())?;
-        let hidden = vec![options.state_dir.clone()];
+        let mut hidden = options.hidden;
+        hidden.push(options.state_dir.clone());
         // Before the reaper: a control group is only taken over by whoever is alone in it.
         let confinement =
             Confinement::probe(options.isolation, options.launcher, dir.path(), hidden)?;
@@ -291,7 +301,16 @@ impl Runner {
     /// runtime that does not also proxy calls. To be called once: after it returned, nothing runs.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let supervisor = Supervisor::new(Arc::clone(&self.host), Arc::clone(&self.published));
-        supervisor.run(self.declared.subscribe(), stop).await;
+        let supervise = supervisor.run(self.declared.subscribe(), stop);
+        #[cfg(target_os = "linux")]
+        if orphans::are_ours() {
+            tokio::select! {
+                () = supervise => {}
+                () = orphans::bury(self.host.dir.path()) => {}
+            }
+            return;
+        }
+        supervise.await;
     }
 }
 

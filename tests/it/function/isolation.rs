@@ -1,5 +1,7 @@
 //! What a function sees of the machine, and what `/system/info` tells of it.
 
+use std::fs;
+
 use serde_json::{Value, json};
 
 use crate::harness::{Gateway, Signal, alive, eventually, eventually_some};
@@ -114,6 +116,23 @@ fn in_a_sandbox_neither_the_state_nor_other_processes_are_seen() {
         .last()
         .and_then(|line| line.parse::<u32>().ok());
     assert!(processes.is_some_and(|count| count <= 4), "{reply}");
+}
+
+#[test]
+fn in_a_sandbox_the_credentials_of_a_service_are_not_seen() {
+    let look = "functions:\n  look: { process: [ls, -A, @DIR@/credentials], dir: @DIR@ }\n";
+    let start = |isolation: &str| {
+        let provider = format!("provider: {{ state_dir: @DIR@/state, isolation: {isolation} }}\n");
+        let setup = Gateway::with(&format!("{provider}{look}"));
+        let credentials = setup.dir().join("credentials");
+        fs::create_dir(&credentials).unwrap();
+        fs::write(credentials.join("basic-auth-password"), "secret").unwrap();
+        let place = credentials.display().to_string();
+        setup.env("CREDENTIALS_DIRECTORY", place).start()
+    };
+    let seen = |gateway: &Gateway| gateway.get("/function/look").assert_status(200).text();
+    assert_eq!(seen(&start("sandbox")), "");
+    assert_eq!(seen(&start("basic")), "basic-auth-password\n");
 }
 
 #[test]

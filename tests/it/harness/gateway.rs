@@ -26,6 +26,7 @@ pub struct Setup {
     environment: Vec<(String, String)>,
     without_namespaces: bool,
     unprivileged: bool,
+    first_process: bool,
     disk: Option<usize>,
 }
 
@@ -56,6 +57,13 @@ impl Setup {
     /// Runs it as somebody who is not root, whoever runs the test.
     pub fn unprivileged(mut self) -> Self {
         self.unprivileged = rustix::process::geteuid().is_root();
+        self
+    }
+
+    /// Runs it as the first process of its own process namespace, as a container does. Signals reach
+    /// the program around it, which only passes on its own end.
+    pub fn first_process(mut self) -> Self {
+        self.first_process = true;
         self
     }
 
@@ -121,6 +129,19 @@ impl Setup {
             command
                 .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
                 .arg(copy);
+            return command;
+        }
+        if self.first_process {
+            let mut command = Command::new("unshare");
+            command
+                .args([
+                    "--user",
+                    "--map-root-user",
+                    "--pid",
+                    "--fork",
+                    "--kill-child",
+                ])
+                .args(["--mount-proc", program]);
             return command;
         }
         if let Some(megabytes) = self.disk {
@@ -195,6 +216,7 @@ impl Gateway {
             environment: Vec::new(),
             without_namespaces: false,
             unprivileged: false,
+            first_process: false,
             disk: None,
         }
     }

@@ -46,6 +46,7 @@ impl Running {
             launcher: false,
             isolation: Isolation::None,
             state_dir: parent.path().to_owned(),
+            hidden: Vec::new(),
         });
         let provider = provider.unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -28,6 +28,7 @@ async fn be_a_gateway() {
         launcher: false,
         isolation: Isolation::None,
         state_dir: folder.clone(),
+        hidden: Vec::new(),
     });
     let provider = provider.unwrap();
     let file = folder.join("pids");

@@ -225,6 +225,7 @@ async fn what_is_declared_is_there_before_anything_runs() {
         launcher: false,
         isolation: Default::default(),
         state_dir: parent.path().to_owned(),
+        hidden: Vec::new(),
     })
     .unwrap();
     let desired = Desired {
