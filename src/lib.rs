@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! function, duration, quantity, durable, hop_by_hop, outbound, health  <-  error  <-  config, metrics, counts  <-  provider, queue  <-  functions  <-  scale  <-  gateway  <-  worker  <-  admin  <-  proxy  <-  server
+//! function, release, duration, quantity, durable, hop_by_hop, outbound  <-  error  <-  config, metrics, counts  <-  provider, queue  <-  functions  <-  scale  <-  gateway  <-  worker  <-  admin  <-  proxy  <-  server
 //! ```
 
 pub mod access_log;
@@ -27,6 +28,7 @@ pub mod provider;
 pub mod proxy;
 pub mod quantity;
 pub mod queue;
+pub mod release;
 pub mod scale;
 pub mod server;
 pub mod signature;

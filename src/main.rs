@@ -27,7 +27,9 @@ fn main() -> ExitCode {
         Command::Check => cli::check(&sources),
         Command::Health { live } => cli::health(&sources, live),
         Command::Schema => cli::schema(),
-        Command::Version => cli::version(),
+        Command::Version { json } => cli::version(json),
+        Command::Completions { shell } => cli::completions(shell),
+        Command::Man => cli::manual(),
         Command::Reaper { dir } => reaper::main(&dir),
     }
 }

@@ -11,8 +11,8 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::info::RELEASE;
 use crate::error::{Cause, Failure};
+use crate::release::RELEASE;
 
 /// The routes of an API, and their description.
 pub struct Api<S> {

@@ -11,24 +11,19 @@ use serde::Serialize;
 use super::api::Operation;
 use super::exchange::Answered;
 use crate::error::Cause;
-use crate::function::{ProviderInfo, Version};
+use crate::function::ProviderInfo;
 use crate::gateway::Gateway;
 use crate::provider::ProviderError;
-
-/// This version, as `Cargo.toml` has it.
-pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
-/// The commit it was built from, or `unknown`.
-pub const COMMIT: &str = env!("GATEWAY_COMMIT");
+use crate::release::Program;
 
 /// Who owns the functions, and what this gateway is.
 #[derive(Serialize, JsonSchema)]
 struct Info {
     /// The provider, as it tells of itself.
     provider: ProviderInfo,
-    /// The gateway's version.
-    version: Version,
-    /// The architecture it was built for.
-    arch: &'static str,
+    /// What this gateway is.
+    #[serde(flatten)]
+    program: Program,
 }
 
 /// The operations of `/system/info`.
@@ -38,7 +33,7 @@ pub fn all() -> [Operation<Arc<Gateway>>; 1] {
         info,
         "getInfo",
         "System",
-        "Show provider and version",
+        "Show provider, version and build",
     )
     .json::<Info>(StatusCode::OK, "Both")
     .refuses(&[Cause::ProviderFailed, Cause::ProviderTimeout])]
@@ -58,20 +53,10 @@ pub fn health() -> [Operation<Arc<Gateway>>; 1] {
     .refuses(&[Cause::ProviderFailed, Cause::ProviderTimeout])]
 }
 
-/// This gateway's version.
-pub fn version() -> Version {
-    Version {
-        release: RELEASE.to_owned(),
-        sha: COMMIT.to_owned(),
-        commit_message: None,
-    }
-}
-
 async fn info(State(gateway): State<Arc<Gateway>>) -> Result<Json<Info>, ProviderError> {
     Ok(Json(Info {
         provider: gateway.provider.info().await?,
-        version: version(),
-        arch: std::env::consts::ARCH,
+        program: Program::this(),
     }))
 }
 

@@ -39,7 +39,6 @@ use crate::gateway::Gateway;
 pub use axum::Router;
 pub use client::{Client, serve};
 pub use exchange::MAX_BODY;
-pub use info::{COMMIT, RELEASE, version};
 pub use telemetry::router as telemetry;
 
 use api::Api;

@@ -35,6 +35,7 @@ use crate::provider::remote::Remote;
 use crate::proxy::Proxy;
 use crate::proxy::guard::Guard;
 use crate::queue::{Embedded, Jetstream, Queue};
+use crate::release;
 use crate::scale::{Autoscaler, Scaler, Waker, Waking};
 use crate::signature::SignerError;
 use crate::worker::Worker;
@@ -216,7 +217,7 @@ fn provider(
             let options = Options::standard(process.isolation, &config.state_dir);
             let options = options.map_err(process::StartError::from)?;
             metrics.provider.up.set(1);
-            Ok(ProcessProvider::new(options, config, admin::version())?)
+            Ok(ProcessProvider::new(options, config, release::version())?)
         }
         config::Provider::Remote(remote) => {
             let metrics = Arc::clone(metrics);
@@ -283,7 +284,7 @@ fn announce(gateway: &Gateway, listeners: &Listeners) {
     let snapshot = gateway.registry.current();
     let config = &snapshot.config;
     let line = |label: &str, value: &str| eprintln!("  {label:<8} {value}");
-    eprintln!("gateway {}", admin::RELEASE);
+    eprintln!("gateway {}", release::RELEASE);
     if let Some(api) = listeners.api() {
         line("API", &format!("http://{api}"));
         if config.ui.enabled {

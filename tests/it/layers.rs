@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
         "health",
     ],
     &["function"],
+    &["release"],
     &["error"],
     &["config"],
     &["metrics", "credentials", "signature"],

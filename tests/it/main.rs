@@ -11,7 +11,9 @@
 mod access_log;
 mod async_function;
 mod autoscaler;
+mod build_script;
 mod certifier;
+mod cli;
 mod dashboards;
 mod docs;
 mod drain;

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::super::info::{COMMIT, RELEASE};
 use crate::config::Provider;
 use crate::gateway::Gateway;
+use crate::release::{ARCH, COMMIT, RELEASE};
 
 /// How the gateway is.
 #[derive(Debug, Default, PartialEq, Serialize, JsonSchema)]
@@ -87,7 +87,7 @@ impl Program {
         Self {
             release: RELEASE,
             sha: COMMIT,
-            arch: std::env::consts::ARCH,
+            arch: ARCH,
             started_at: gateway.started_at.clone(),
         }
     }

@@ -1,16 +1,20 @@
 //! The command line: what can be asked of the program, and the answers that need no running gateway.
 
+mod manual;
+
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
 use tokio::runtime::Builder;
 
-use crate::admin::{COMMIT, RELEASE};
 use crate::config::env::Environment;
 use crate::config::{self, Flags, Sources};
 use crate::health::{self, Question};
+use crate::release::{Program, RELEASE};
 
 /// Longest wait for the answer of `gateway health`.
 const HEALTH_LIMIT: Duration = Duration::from_secs(3);
@@ -50,8 +54,28 @@ pub enum Command {
     },
     /// Print the JSON Schema of the configuration file, for editors.
     Schema,
-    /// Print version and commit.
-    Version,
+    /// Print release, commit and how the program was built.
+    Version {
+        /// The same as JSON, in the words of GET /system/info.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a script with which a shell completes commands and flags.
+    ///
+    /// For the shell that runs: `source <(gateway completions bash)`. For good, into a file where it looks:
+    ///
+    ///   bash  ~/.local/share/bash-completion/completions/gateway
+    ///   fish  ~/.config/fish/completions/gateway.fish
+    ///   zsh   _gateway, in a folder of $fpath
+    #[command(verbatim_doc_comment)]
+    Completions {
+        /// The shell that will read it.
+        shell: Shell,
+    },
+    /// Print the manual page; `gateway man | man -l -` shows it.
+    ///
+    /// For good, put it into a folder of manual pages: /usr/local/share/man/man1/gateway.1.
+    Man,
     /// Outlive the gateway and end what it left behind; the gateway starts this itself.
     #[command(hide = true)]
     Reaper {
@@ -63,7 +87,7 @@ pub enum Command {
 #[derive(Args, Clone, Debug)]
 struct Settings {
     /// Configuration file [default: conf/gateway.yaml if it is there].
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// Address of functions, API and portal, such as 127.0.0.1:8080 [default: 0.0.0.0:8080].
     #[arg(long, global = true, value_name = "ADDRESS")]
@@ -75,7 +99,7 @@ struct Settings {
     #[arg(long, global = true, value_name = "NUMBER")]
     threads: Option<String>,
     /// Folder of everything durable [default: ./data].
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
     state_dir: Option<String>,
 }
 
@@ -84,7 +108,9 @@ Examples:
   gateway --config conf/gateway.yaml
   gateway check --config conf/gateway.yaml
   functions_provider_url=http://faasd:8081/ gateway    (in front of a faas-provider)
-  RUST_LOG=debug gateway                               (more of what it does, on stderr)";
+  RUST_LOG=debug gateway                               (more of what it does, on stderr)
+  source <(gateway completions bash)                   (complete commands and flags)
+  gateway man | man -l -                               (the manual page)";
 
 impl Cli {
     /// Where the configuration comes from.
@@ -154,15 +180,61 @@ pub fn health(sources: &Sources, live: bool) -> ExitCode {
 
 /// `gateway schema`.
 pub fn schema() -> ExitCode {
-    print!("{}", config::schema::schema());
-    ExitCode::SUCCESS
+    print(config::schema::schema().as_bytes())
 }
 
 /// `gateway version`.
-pub fn version() -> ExitCode {
-    println!("gateway {RELEASE}");
-    println!("commit  {COMMIT}");
-    ExitCode::SUCCESS
+pub fn version(json: bool) -> ExitCode {
+    let program = Program::this();
+    let text = if json {
+        format!("{:#}\n", serde_json::json!(program))
+    } else {
+        format!("{program}\n")
+    };
+    print(text.as_bytes())
+}
+
+/// `gateway completions`.
+pub fn completions(shell: Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut documented(), "gateway", &mut script);
+    print(&script)
+}
+
+/// `gateway man`.
+pub fn manual() -> ExitCode {
+    match manual::page(documented()) {
+        Ok(page) => print(&page),
+        Err(error) => failed(&error),
+    }
+}
+
+/// The definition without what the gateway only says to itself.
+fn documented() -> clap::Command {
+    let all = Cli::command();
+    let shown = all
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set());
+    let shown: Vec<_> = shown.cloned().collect();
+    clap::Command::new("gateway")
+        .version(RELEASE)
+        .about(all.get_about().cloned().unwrap_or_default())
+        .long_about(all.get_long_about().cloned().unwrap_or_default())
+        .args(all.get_arguments())
+        .subcommands(shown)
+}
+
+/// A reader that has had enough (`| head`) is no failure.
+fn print(text: &[u8]) -> ExitCode {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => failed(&error),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+fn failed(error: &io::Error) -> ExitCode {
+    eprintln!("gateway: {error}");
+    ExitCode::FAILURE
 }
 
 #[cfg(test)]
