@@ -23,6 +23,7 @@ const QUEUE_MS = 5_000;
 /** So much of a hash tells two configurations apart. */
 const SHORT = 8;
 const COMMIT = 10;
+const DIRTY = "-dirty";
 
 /** The parts of the configuration in the order in which its file is explained. */
 const ORDER = ["version", "server", "timeouts", "admin", "ui", "provider", "scale", "queue", "functions", "routes", "access_log"];
@@ -75,6 +76,9 @@ export function Page() {
 
 // --- the gateway, its provider and its queue
 
+/** A program that was built of more than its commit says so. */
+const commit = (/** @type {string} */ sha) => html`<code title=${sha}>${sha.slice(0, COMMIT)}${sha.endsWith(DIRTY) && DIRTY}</code>`;
+
 /** The stream tells of the program even while the provider, which `info` asks, is down. */
 function About(/** @type {{info: any, program: Status["gateway"] | undefined, config: ConfigShown | null}} */ { info, program, config }) {
   const { release, sha } = program ?? info?.version ?? {};
@@ -86,7 +90,7 @@ function About(/** @type {{info: any, program: Status["gateway"] | undefined, co
       <h2>Gateway</h2>
       <${Facts} facts=${[
         ["Version", release],
-        ["Commit", known && html`<code title=${sha}>${sha.slice(0, COMMIT)}</code>`],
+        ["Commit", known && commit(sha)],
         ["Architecture", program?.arch ?? info?.arch],
         ["Started", program && since(program.started_at)],
         ["Listens on", server && html`<code>${server.listen}</code>${later("server.listen")}`],
@@ -122,7 +126,7 @@ function Provider(/** @type {{info: {value: any, problem: string, again: () => v
         ["Functions", PROVIDERS[kind] ?? kind],
         ["Name", provider],
         ["Version", version?.release],
-        ["Commit", version?.sha && html`<code title=${version.sha}>${version.sha.slice(0, COMMIT)}</code>`],
+        ["Commit", version?.sha && commit(version.sha)],
         ["Orchestration", orchestration],
         ["Address", url && html`<code>${url}</code>`],
       ]} />
