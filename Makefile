@@ -110,8 +110,10 @@ bench-load: load-tools test-tools build ## load against nginx, changes under loa
 	benches/load/run calls
 	benches/load/run footprint
 
+# What looks for getrandom(2) while it runs finds nothing in a static program, and would need /dev.
+static: export RUSTFLAGS += -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
 static: setup ## build target/HOST/release/gateway, which needs no library of the machine
-	RUSTFLAGS="$${RUSTFLAGS-} -C target-feature=+crt-static" \
+	$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
 		$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
 
 sbom: setup $(CARGO_CYCLONEDX) $(RELEASE_VENV) ## list what is in a release, as CycloneDX, in target/sbom
