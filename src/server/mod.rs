@@ -148,7 +148,7 @@ struct Tasks {
 fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), StartError> {
     let config = &loaded.config;
     let metrics = Arc::new(Metrics::new()?);
-    metrics.set_build(admin::RELEASE, admin::COMMIT);
+    metrics.set_build(release::RELEASE, release::COMMIT);
     let credentials = match &config.admin.basic_auth {
         Some(files) => Some(Arc::new(Credentials::open(files)?)),
         None => None,
