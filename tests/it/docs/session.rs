@@ -27,7 +27,7 @@ const COMMAND: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// Parts of the project that documents start from.
-const COPIED: [&str; 2] = ["conf", "examples"];
+const COPIED: [&str; 4] = [".ci", "Makefile", "conf", "examples"];
 
 /// Starts what `make run` starts and waits until it is ready.
 const START: &str = "\
@@ -214,8 +214,9 @@ fn shell(dir: &Path) -> Child {
 
 fn lay_out(dir: &Path) {
     let project = project(dir);
-    for folder in COPIED {
-        copy(&shipped(folder), &project.join(folder));
+    fs::create_dir(&project).unwrap();
+    for part in COPIED {
+        copy(&shipped(part), &project.join(part));
     }
     let built = Path::new(env!("CARGO_BIN_EXE_gateway"));
     let examples = project.join("target/release/examples");
@@ -237,15 +238,16 @@ fn lay_out(dir: &Path) {
     .unwrap();
 }
 
+/// A file, or a folder with all that is in it.
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
+    if !from.is_dir() {
+        fs::copy(from, to).unwrap();
+        return;
+    }
+    fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
-        let from = entry.unwrap().path();
-        let to = to.join(from.file_name().unwrap());
-        match from.is_dir() {
-            true => copy(&from, &to),
-            false => drop(fs::copy(&from, &to).unwrap()),
-        }
+        let name = entry.unwrap().file_name();
+        copy(&from.join(&name), &to.join(&name));
     }
 }
 
