@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Command::Worker => run(sources, Role::Worker),
         Command::Check => cli::check(&sources),
         Command::Health { live } => cli::health(&sources, live),
-        Command::Schema => cli::schema(),
+        Command::Schema { markdown } => cli::schema(markdown),
         Command::Version { json } => cli::version(json),
         Command::Completions { shell } => cli::completions(shell),
         Command::Man => cli::manual(),

@@ -53,7 +53,11 @@ pub enum Command {
         live: bool,
     },
     /// Print the JSON Schema of the configuration file, for editors.
-    Schema,
+    Schema {
+        /// Print the reference of all keys, variables and flags instead, for people.
+        #[arg(long)]
+        markdown: bool,
+    },
     /// Print release, commit and how the program was built.
     Version {
         /// The same as JSON, in the words of GET /system/info.
@@ -179,8 +183,25 @@ pub fn health(sources: &Sources, live: bool) -> ExitCode {
 }
 
 /// `gateway schema`.
-pub fn schema() -> ExitCode {
-    print(config::schema::schema().as_bytes())
+pub fn schema(markdown: bool) -> ExitCode {
+    match markdown {
+        true => print(reference().as_bytes()),
+        false => print(config::schema::schema().as_bytes()),
+    }
+}
+
+/// All that can be configured, as a document.
+fn reference() -> String {
+    let settings = Settings::augment_args(clap::Command::new("gateway"));
+    let flags: Vec<(String, String)> = settings
+        .get_arguments()
+        .filter_map(|flag| {
+            let value = flag.get_value_names()?.first()?;
+            let about = flag.get_help()?;
+            Some((format!("--{} {value}", flag.get_long()?), about.to_string()))
+        })
+        .collect();
+    config::reference::markdown(&flags)
 }
 
 /// `gateway version`.
@@ -246,6 +267,16 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_committed_reference_is_the_one_of_the_code() {
+        let committed = include_str!("../docs/configuration.md");
+        assert!(
+            committed == reference(),
+            "docs/configuration.md is out of date, refresh it with \
+             `gateway schema --markdown > docs/configuration.md`"
+        );
     }
 
     #[test]

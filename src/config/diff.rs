@@ -9,7 +9,7 @@ use super::Config;
 use super::masked::{masked, plain};
 
 /// Keys that are read once at the start, with all that lies below them.
-const RESTART: [&str; 13] = [
+pub(super) const RESTART: [&str; 13] = [
     "server.listen",
     "server.metrics",
     "server.threads",

@@ -20,7 +20,7 @@ const SECRETS: &str = "/run/secrets";
 const UNLIMITED_KEEPALIVE: &str = "65536";
 
 /// Variables the 2019 gateway knows and that change nothing here.
-const WITHOUT_EFFECT: [&str; 10] = [
+pub(super) const WITHOUT_EFFECT: [&str; 10] = [
     "auth_proxy_pass_body",
     "faas_nats_cluster_name",
     "max_idle_conns_per_host",
@@ -31,6 +31,62 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "NO_PROXY",
+];
+
+/// Variables that are read, the key that each stands for, and what else is to be known of it: for the
+/// reference.
+pub(super) const VARIABLES: &[(&str, &str, &str)] = &[
+    ("read_timeout", "timeouts.read", ""),
+    ("write_timeout", "timeouts.write", ""),
+    ("upstream_timeout", "timeouts.upstream", ""),
+    (
+        "max_idle_conns",
+        "server.upstream_keepalive",
+        "`0`, no limit in 2019, is 65536.",
+    ),
+    (
+        "functions_provider_url",
+        "provider.url",
+        "Sets `provider.kind: remote`, too.",
+    ),
+    ("logs_provider_url", "provider.logs_url", ""),
+    ("function_namespace", "provider.namespace", ""),
+    ("direct_functions", "provider.direct.enabled", ""),
+    ("direct_functions_suffix", "provider.direct.suffix", ""),
+    ("auth_proxy_url", "admin.auth_proxy_url", ""),
+    (
+        "basic_auth",
+        "admin.basic_auth.enabled",
+        "`false` alone opens the API on the loopback address only: elsewhere the file has to say so, too.",
+    ),
+    (
+        "secret_mount_path",
+        "admin.basic_auth",
+        "Folder with the files `basic-auth-user` and `basic-auth-password`. With `basic_auth=true` it is \
+         `/run/secrets` where they are there.",
+    ),
+    ("scale_from_zero", "scale.from_zero", ""),
+    ("faas_prometheus_host", "scale.prometheus.host", ""),
+    (
+        "faas_prometheus_port",
+        "scale.prometheus.port",
+        "`faas_promethus_port` as well.",
+    ),
+    (
+        "faas_nats_address",
+        "queue.jetstream.url",
+        "Together with `faas_nats_port`; sets `queue.kind: jetstream`, too.",
+    ),
+    (
+        "faas_nats_port",
+        "queue.jetstream.url",
+        "Together with `faas_nats_address`.",
+    ),
+    (
+        "faas_nats_channel",
+        "queue.jetstream.stream",
+        "Where address and port are set.",
+    ),
 ];
 
 /// A set of environment variables. Some hold secrets, so it cannot be shown.
@@ -53,6 +109,7 @@ impl Environment {
 
     /// The value, if there is one that is not empty.
     fn get(&self, name: &str) -> Option<&str> {
+        debug_assert!(is_described(name), "{name} is missing in the reference");
         self.raw(name).filter(|value| !value.is_empty())
     }
 
@@ -273,6 +330,13 @@ fn without_effect(environment: &Environment, notes: &mut Notes) {
         );
         notes.warn(Origin::File(0, 0), message);
     }
+}
+
+fn is_described(name: &str) -> bool {
+    let described = |(known, _, about): &(&str, &str, &str)| {
+        *known == name || about.starts_with(&format!("`{name}` as well"))
+    };
+    VARIABLES.iter().any(described) || WITHOUT_EFFECT.contains(&name)
 }
 
 /// The later wins, if there is a later one.

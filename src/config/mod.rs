@@ -12,6 +12,7 @@ mod interpolate;
 mod load;
 mod masked;
 mod problem;
+pub mod reference;
 pub mod schema;
 pub mod stack;
 mod suggest;

@@ -190,6 +190,10 @@ impl Value for SocketAddr {
             None => "is not an IP address with a port, write it like `127.0.0.1:8080`".to_owned(),
         })
     }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "examples": ["127.0.0.1:8080"] })
+    }
 }
 
 impl Value for Network {
@@ -199,11 +203,19 @@ impl Value for Network {
             .map(Self)
             .map_err(|_| "is not a network, write it like `10.0.0.0/8` or `10.0.0.1`".to_owned())
     }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "examples": ["10.0.0.0/8", "10.0.0.1"] })
+    }
 }
 
 impl Value for HttpUrl {
     fn read(text: &str) -> Result<Self, String> {
         Ok(Self(read_url(text)?))
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "examples": ["http://127.0.0.1:8081"] })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Every field is optional, every value is still text with the place where it was written. The
 //! environment and the flags are laid over this type, and `build` makes a `Config` of it or says
-//! what is wrong. The doc comments below are the descriptions in the JSON Schema.
+//! what is wrong. The doc comments below are the descriptions in the JSON Schema, which adds to them the
+//! default of a key and whether it waits for a restart.
 
 mod scalar;
 pub mod stack;
@@ -32,7 +33,8 @@ use crate::function::Measure;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "gateway configuration")]
 pub struct File {
-    /// Version of this format. Default: 1, the only one.
+    /// Version of this format; there is one.
+    #[schemars(extend("default" = 1))]
     pub version: Option<Scalar<u32>>,
     /// Listeners, threads and limits of the process.
     pub server: Option<Server>,
@@ -60,20 +62,26 @@ pub struct File {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Address of functions, API and portal. Default: `0.0.0.0:8080`. Restart to change.
+    /// Address of functions, API and portal.
+    #[schemars(extend("default" = "0.0.0.0:8080"))]
     pub listen: Option<Scalar<SocketAddr>>,
-    /// Address of `/metrics`. Default: `0.0.0.0:8082`. Restart to change.
+    /// Address of `/metrics`.
+    #[schemars(extend("default" = "0.0.0.0:8082"))]
     pub metrics: Option<Scalar<SocketAddr>>,
-    /// Threads of the proxy. Default: `auto`, one per processor. Restart to change.
+    /// Threads of the proxy; `auto` is one per processor.
+    #[schemars(extend("default" = "auto"))]
     pub threads: Option<Scalar<Threads>>,
-    /// Client connections held open at once. Default: 20000. Restart to change.
+    /// Client connections held open at once.
+    #[schemars(extend("default" = 20000))]
     pub max_connections: Option<Scalar<NonZeroUsize>>,
-    /// Whether clients may speak HTTP/2 without TLS. Default: false. Restart to change.
+    /// Whether clients may speak HTTP/2 without TLS.
+    #[schemars(extend("default" = false))]
     pub h2c: Option<Scalar<bool>>,
-    /// Idle connections kept open to functions, all together. Default: 1024. Restart to change.
+    /// Idle connections kept open to functions, all together.
+    #[schemars(extend("default" = 1024))]
     pub upstream_keepalive: Option<Scalar<usize>>,
     /// Networks whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
-    /// Default: `[127.0.0.0/8, "::1/128"]`.
+    #[schemars(extend("default" = ["127.0.0.0/8", "::1/128"]))]
     pub trusted_proxies: Option<Vec<Scalar<Network>>>,
     /// What SIGTERM does.
     pub drain: Option<Drain>,
@@ -83,9 +91,11 @@ pub struct Server {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Drain {
-    /// How long to keep accepting after readiness went off. Default: `0s`.
+    /// How long to keep accepting after readiness went off.
+    #[schemars(extend("default" = "0s"))]
     pub delay: Option<Scalar<Duration>>,
-    /// Longest wait for calls in flight after that. Default: `30s`.
+    /// Longest wait for calls in flight after that.
+    #[schemars(extend("default" = "30s"))]
     pub timeout: Option<Scalar<Duration>>,
 }
 
@@ -93,15 +103,17 @@ pub struct Drain {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Timeouts {
-    /// Receiving the whole request from the client. Default: `8s`.
+    /// Receiving the whole request from the client.
+    #[schemars(extend("default" = "8s"))]
     pub read: Option<Scalar<Duration>>,
-    /// A client that takes nothing of the response for so long is cut off. Default: `8s`.
+    /// A client that takes nothing of the response for so long is cut off.
+    #[schemars(extend("default" = "8s"))]
     pub write: Option<Scalar<Duration>>,
     /// The function's silence: until its response begins, and between two pieces of it.
-    /// Default: `8s`.
+    #[schemars(extend("default" = "8s"))]
     pub upstream: Option<Scalar<Duration>>,
     /// The same silence for event streams, upgraded connections and keep-alive clients.
-    /// Default: `60s`.
+    #[schemars(extend("default" = "60s"))]
     pub idle: Option<Scalar<Duration>>,
 }
 
@@ -114,9 +126,8 @@ pub struct Admin {
     /// External check, asked about every request while a password is required: `GET` with the
     /// request's headers, 200 lets it in. It takes the place of the gateway's own check.
     pub auth_proxy_url: Option<Scalar<HttpUrl>>,
-    /// An address of their own for `/system/*` and `/ui/*`, where functions can be called as well. Default:
-    /// they share `server.listen`.
-    /// Restart to change.
+    /// An address of their own for `/system/*` and `/ui/*`, where functions can be called as well.
+    /// Default: they share `server.listen`.
     pub listen: Option<Scalar<SocketAddr>>,
 }
 
@@ -124,7 +135,8 @@ pub struct Admin {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BasicAuth {
-    /// Whether a password is asked for. Default: true.
+    /// Whether a password is asked for.
+    #[schemars(extend("default" = true))]
     pub enabled: Option<Scalar<bool>>,
     /// File with the user name. Default: `auth/basic-auth-user` in the state directory.
     pub user_file: Option<Scalar<PathBuf>>,
@@ -136,7 +148,8 @@ pub struct BasicAuth {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ui {
-    /// Whether `/ui/` is served. Default: true.
+    /// Whether `/ui/` is served.
+    #[schemars(extend("default" = true))]
     pub enabled: Option<Scalar<bool>>,
     /// Where the portal's functions to choose from are listed: an `http(s)` address or a file, in
     /// the format of OpenFaaS' function store. Default: a short list in the program.
@@ -147,20 +160,23 @@ pub struct Ui {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// `process` runs functions on this machine, `remote` speaks to a faas-provider.
-    /// Default: `process`, or `remote` where `url` is set. Restart to change.
+    /// `process` runs functions on this machine, `remote` speaks to a faas-provider; where `url` is
+    /// set it is `remote` by itself.
+    #[schemars(extend("default" = "process"))]
     pub kind: Option<Scalar<ProviderWord>>,
-    /// Where everything durable lies. Default: `./data`. Restart to change.
+    /// Where everything durable lies.
+    #[schemars(extend("default" = "./data"))]
     pub state_dir: Option<Scalar<PathBuf>>,
-    /// process: known namespaces, the first is the default. Default: `[openfaas-fn]`.
+    /// process: known namespaces, the first is the default.
+    #[schemars(extend("default" = ["openfaas-fn"]))]
     pub namespaces: Option<Vec<Scalar<String>>>,
     /// process: image globs onto local commands, for deployments that name no command; the first
     /// that fits wins, `*` stands for any text.
     pub images: Option<Entries<Image>>,
     /// process: what keeps functions apart: `none`; `basic` gives them their secrets at
     /// `/var/openfaas/secrets`, which no other process sees; `sandbox` also hides other processes
-    /// and makes all files read-only but the function's folder and `/tmp`. Default: `basic`.
-    /// Restart to change.
+    /// and makes all files read-only but the function's folder and `/tmp`.
+    #[schemars(extend("default" = "basic"))]
     pub isolation: Option<Scalar<Isolation>>,
     /// remote: base address of the provider, `http://host:port`.
     pub url: Option<Scalar<HttpUrl>>,
@@ -178,7 +194,8 @@ pub struct Provider {
 pub struct Image {
     /// Working directory. Default: the gateway's own.
     pub dir: Option<Scalar<PathBuf>>,
-    /// How a call reaches the process: `classic`, `streaming` or `http`. Default: `classic`.
+    /// How a call reaches the process: `classic`, `streaming` or `http`.
+    #[schemars(extend("default" = "classic"))]
     pub mode: Option<Scalar<Mode>>,
     /// The command. Default: the deployment's `envProcess`.
     pub command: Option<Scalar<String>>,
@@ -188,7 +205,8 @@ pub struct Image {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Direct {
-    /// Whether functions are called directly. Default: false.
+    /// Whether functions are called directly.
+    #[schemars(extend("default" = false))]
     pub enabled: Option<Scalar<bool>>,
     /// Appended to the function's name after a dot. Default: empty.
     pub suffix: Option<Scalar<String>>,
@@ -198,7 +216,8 @@ pub struct Direct {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scale {
-    /// Whether a call wakes a function that has no replica. Default: true.
+    /// Whether a call wakes a function that has no replica.
+    #[schemars(extend("default" = true))]
     pub from_zero: Option<Scalar<bool>>,
     /// How a call waits for a function that is not ready.
     pub wait: Option<Wait>,
@@ -215,9 +234,11 @@ pub struct Scale {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Wait {
-    /// Longest wait of one call. Default: `60s`.
+    /// Longest wait of one call.
+    #[schemars(extend("default" = "60s"))]
     pub timeout: Option<Scalar<Duration>>,
-    /// Calls that may wait for one function at once. Default: 1000.
+    /// Calls that may wait for one function at once.
+    #[schemars(extend("default" = 1000))]
     pub line: Option<Scalar<usize>>,
 }
 
@@ -225,9 +246,11 @@ pub struct Wait {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Autoscaler {
-    /// Whether replicas follow the load. Default: true.
+    /// Whether replicas follow the load.
+    #[schemars(extend("default" = true))]
     pub enabled: Option<Scalar<bool>>,
-    /// How often it looks. Default: `1s`.
+    /// How often it looks.
+    #[schemars(extend("default" = "1s"))]
     pub interval: Option<Scalar<Duration>>,
 }
 
@@ -235,9 +258,11 @@ pub struct Autoscaler {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Prometheus {
-    /// Name or address. Default: `prometheus`.
+    /// Name or address.
+    #[schemars(extend("default" = "prometheus"))]
     pub host: Option<Scalar<String>>,
-    /// TCP port. Default: 9090.
+    /// TCP port.
+    #[schemars(extend("default" = 9090))]
     pub port: Option<Scalar<NonZeroU16>>,
 }
 
@@ -245,24 +270,27 @@ pub struct Prometheus {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
-    /// `embedded` keeps calls in the state directory, `jetstream` on NATS, where several gateways share
-    /// them. Default: `embedded`. Restart to change.
+    /// `embedded` keeps calls in the state directory, `jetstream` on NATS, where several gateways
+    /// share them.
+    #[schemars(extend("default" = "embedded"))]
     pub kind: Option<Scalar<QueueWord>>,
-    /// Where and how JetStream keeps calls. Restart to change.
+    /// Where and how JetStream keeps calls.
     pub jetstream: Option<Jetstream>,
     /// Queued calls that run at once. With 0 this gateway takes calls, and others that share its
-    /// stream run them. Default: 16.
+    /// stream run them.
+    #[schemars(extend("default" = 16))]
     pub workers: Option<Scalar<usize>>,
     /// Queued calls of one function that run at once, so that others have a chance. Default: three
     /// quarters of `workers`.
     pub per_function: Option<Scalar<NonZeroUsize>>,
     /// Longest time one try of a queued call takes; `timeouts.upstream` does not hold for them.
-    /// Default: `1h`.
+    #[schemars(extend("default" = "1h"))]
     pub timeout: Option<Scalar<Duration>>,
-    /// Calls that may wait at once; 429 beyond. Default: 1000000.
+    /// Calls that may wait at once; 429 beyond.
+    #[schemars(extend("default" = 1000000))]
     pub max_calls: Option<Scalar<NonZeroUsize>>,
     /// Longest body of a queued call, 413 beyond. JetStream takes what its server takes, too.
-    /// Default: `1MiB`.
+    #[schemars(extend("default" = "1MiB"))]
     pub max_body: Option<Scalar<Size>>,
     /// Retries of queued calls.
     pub retry: Option<Retry>,
@@ -278,15 +306,18 @@ pub struct Queue {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Jetstream {
-    /// Address of the server, or of several, separated by commas. Default: `nats://127.0.0.1:4222`.
+    /// Address of the server, or of several, separated by commas.
+    #[schemars(extend("default" = "nats://127.0.0.1:4222"))]
     pub url: Option<Scalar<String>>,
     /// A file with credentials, as `nsc` writes it. Default: none.
     pub credentials: Option<Scalar<PathBuf>>,
-    /// Stream name. Default: `faas-request`.
+    /// Stream name.
+    #[schemars(extend("default" = "faas-request"))]
     pub stream: Option<Scalar<String>>,
     /// Subject the calls are published on. Default: the stream's name.
     pub subject: Option<Scalar<String>>,
-    /// Copies the stream keeps, 1 to 5. Default: 1.
+    /// Copies the stream keeps, 1 to 5.
+    #[schemars(extend("default" = 1))]
     pub replicas: Option<Scalar<NonZeroUsize>>,
 }
 
@@ -294,15 +325,18 @@ pub struct Jetstream {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Retry {
-    /// Tries in all. Label `com.openfaas.retry.attempts`. Default: 10.
+    /// Tries in all. Label `com.openfaas.retry.attempts`.
+    #[schemars(extend("default" = 10))]
     pub attempts: Option<Scalar<u32>>,
     /// Wait before the second try, doubled for each one after it; the real one is a random part of
-    /// that. Label `com.openfaas.retry.min_wait`. Default: `1s`.
+    /// that. Label `com.openfaas.retry.min_wait`.
+    #[schemars(extend("default" = "1s"))]
     pub min_wait: Option<Scalar<Duration>>,
-    /// Longest wait between two tries. Label `com.openfaas.retry.max_wait`. Default: `2m`.
+    /// Longest wait between two tries. Label `com.openfaas.retry.max_wait`.
+    #[schemars(extend("default" = "2m"))]
     pub max_wait: Option<Scalar<Duration>>,
-    /// Statuses that are tried again. Label `com.openfaas.retry.codes`. Default:
-    /// `[408, 429, 500, 502, 503, 504]`.
+    /// Statuses that are tried again. Label `com.openfaas.retry.codes`.
+    #[schemars(extend("default" = [408, 429, 500, 502, 503, 504]))]
     pub codes: Option<Vec<Scalar<u16>>>,
 }
 
@@ -310,9 +344,11 @@ pub struct Retry {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
-    /// How long a result can be asked for. Default: `24h`.
+    /// How long a result can be asked for.
+    #[schemars(extend("default" = "24h"))]
     pub keep: Option<Scalar<Duration>>,
-    /// Longest body that is stored and posted; what is longer is cut. Default: `1MiB`.
+    /// Longest body that is stored and posted; what is longer is cut.
+    #[schemars(extend("default" = "1MiB"))]
     pub max_body: Option<Scalar<Size>>,
 }
 
@@ -320,7 +356,8 @@ pub struct Results {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetters {
-    /// How long they are kept. Default: `168h`.
+    /// How long they are kept.
+    #[schemars(extend("default" = "168h"))]
     pub keep: Option<Scalar<Duration>>,
 }
 
@@ -328,11 +365,13 @@ pub struct DeadLetters {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Callbacks {
-    /// Refuse loopback, private and link-local addresses. Default: true.
+    /// Refuse loopback, private and link-local addresses.
+    #[schemars(extend("default" = true))]
     pub deny_private_networks: Option<Scalar<bool>>,
     /// Networks that are allowed all the same. Default: none.
     pub allow: Option<Vec<Scalar<Network>>>,
-    /// Longest time one post takes. Default: `10s`.
+    /// Longest time one post takes.
+    #[schemars(extend("default" = "10s"))]
     pub timeout: Option<Scalar<Duration>>,
     /// A file with the secret that posts are signed with, as Standard Webhooks has it. Default: none.
     pub secret_file: Option<Scalar<PathBuf>>,
@@ -359,8 +398,9 @@ pub struct Function {
     pub labels: Option<Entries<Scalar<String>>>,
     /// Annotations, as a deployment through the API would set them.
     pub annotations: Option<Entries<Scalar<String>>>,
-    /// process: `classic` starts one process per call, `streaming` sends its output on as it
-    /// comes, `http` keeps a server running. Default: `classic`.
+    /// process: `classic` starts one process per call, `streaming` sends its output on as it comes,
+    /// `http` keeps a server running.
+    #[schemars(extend("default" = "classic"))]
     pub mode: Option<Scalar<Mode>>,
     /// process: working directory. Default: the gateway's own.
     pub dir: Option<Scalar<PathBuf>>,
@@ -378,13 +418,17 @@ pub struct Function {
     pub max_inflight: Option<Scalar<NonZeroUsize>>,
     /// process: content type of replies. Default: the request's.
     pub content_type: Option<Scalar<String>>,
-    /// process: whether request headers become `Http_*` variables. Default: true.
+    /// process: whether request headers become `Http_*` variables.
+    #[schemars(extend("default" = true))]
     pub cgi_headers: Option<Scalar<bool>>,
-    /// process: whether stderr joins the reply, else it goes to the log. Default: true.
+    /// process: whether stderr joins the reply, else it goes to the log.
+    #[schemars(extend("default" = true))]
     pub combine_output: Option<Scalar<bool>>,
-    /// process: whether request bodies go to the log. Default: false.
+    /// process: whether request bodies go to the log.
+    #[schemars(extend("default" = false))]
     pub read_debug: Option<Scalar<bool>>,
-    /// process: whether replies go to the log. Default: false.
+    /// process: whether replies go to the log.
+    #[schemars(extend("default" = false))]
     pub write_debug: Option<Scalar<bool>>,
     /// process, mode http: path that answers 2xx once it is ready.
     /// Default: ready when it accepts connections.
@@ -396,31 +440,36 @@ pub struct Function {
 #[serde(deny_unknown_fields)]
 pub struct FunctionScale {
     /// Replicas at least while it is awake; 0 deploys it asleep. Label `com.openfaas.scale.min`.
-    /// Default: 1.
+    #[schemars(extend("default" = 1))]
     pub min: Option<Scalar<u64>>,
-    /// Replicas at most. Label `com.openfaas.scale.max`. Default: 20.
+    /// Replicas at most. Label `com.openfaas.scale.max`.
+    #[schemars(extend("default" = 20))]
     pub max: Option<Scalar<u64>>,
     /// Without a `type`: what more than five successful calls per second add, in hundredths of
-    /// `max`; 0 adds nothing. Label `com.openfaas.scale.factor`. Default: 20.
+    /// `max`; 0 adds nothing. Label `com.openfaas.scale.factor`.
+    #[schemars(extend("default" = 20))]
     pub factor: Option<Scalar<u64>>,
     /// What its load is measured by: `rps` calls per second, `capacity` calls that would be in flight
     /// if none had to wait, `queue` calls in line or queued. Label `com.openfaas.scale.type`. Default:
     /// none, the rule of `factor`.
     #[serde(rename = "type")]
     pub measure: Option<Scalar<Measure>>,
-    /// Load that one replica takes. Label `com.openfaas.scale.target`. Default: 50.
+    /// Load that one replica takes. Label `com.openfaas.scale.target`.
+    #[schemars(extend("default" = 50))]
     pub target: Option<Scalar<Load>>,
     /// The part of `target` that is aimed at, above 0 and up to 1. Label
-    /// `com.openfaas.scale.target-proportion`. Default: 0.9.
+    /// `com.openfaas.scale.target-proportion`.
+    #[schemars(extend("default" = 0.9))]
     pub target_proportion: Option<Scalar<Proportion>>,
     /// Replicas are taken away when they were not needed for so long, at most `5m`. Label
-    /// `com.openfaas.scale.down.window`. Default: `1m`.
+    /// `com.openfaas.scale.down.window`.
+    #[schemars(extend("default" = "1m"))]
     pub down_window: Option<Scalar<Duration>>,
-    /// Whether it is put to sleep when nobody calls it. Label `com.openfaas.scale.zero`. Default:
-    /// false.
+    /// Whether it is put to sleep when nobody calls it. Label `com.openfaas.scale.zero`.
+    #[schemars(extend("default" = false))]
     pub zero: Option<Scalar<bool>>,
-    /// Time without calls after which it is. Label `com.openfaas.scale.zero-duration`. Default:
-    /// `15m`.
+    /// Time without calls after which it is. Label `com.openfaas.scale.zero-duration`.
+    #[schemars(extend("default" = "15m"))]
     pub zero_duration: Option<Scalar<Duration>>,
 }
 
@@ -446,11 +495,14 @@ pub struct FunctionTimeouts {
     pub upstream: Option<Scalar<Duration>>,
     /// Silence of event streams and upgraded connections. Default: `timeouts.idle`.
     pub idle: Option<Scalar<Duration>>,
-    /// process: a forked process that runs longer is killed. Default: `0s`, no limit.
+    /// process: a forked process that runs longer is killed; `0` is no limit.
+    #[schemars(extend("default" = "0s"))]
     pub exec: Option<Scalar<Duration>>,
-    /// process, mode http: longest start until ready. Default: `30s`.
+    /// process, mode http: longest start until ready.
+    #[schemars(extend("default" = "30s"))]
     pub start: Option<Scalar<Duration>>,
-    /// process: wait between TERM and KILL. Default: `10s`.
+    /// process: wait between TERM and KILL.
+    #[schemars(extend("default" = "10s"))]
     pub stop: Option<Scalar<Duration>>,
 }
 
@@ -460,7 +512,8 @@ pub struct FunctionTimeouts {
 pub struct Route {
     /// Host without a port, such as `api.example.org`. Default: any.
     pub host: Option<Scalar<String>>,
-    /// This path only, or with `/*` at its end everything below it, too. Default: `/*`.
+    /// This path only, or with `/*` at its end everything below it, too.
+    #[schemars(extend("default" = "/*"))]
     pub path: Option<Scalar<String>>,
     /// Function it leads to, `name` or `name.namespace`. Required.
     #[schemars(required)]
@@ -471,8 +524,10 @@ pub struct Route {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccessLog {
-    /// `json`, `text` or `off`. Default: `json`.
+    /// `json`, `text` or `off`.
+    #[schemars(extend("default" = "json"))]
     pub format: Option<Scalar<LogFormat>>,
-    /// `stdout`, `stderr` or a file's path. Default: `stdout`. Restart to change.
+    /// `stdout`, `stderr` or a file's path.
+    #[schemars(extend("default" = "stdout"))]
     pub output: Option<Scalar<LogOutput>>,
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::super::Sources;
 use super::super::diff::diff;
 use super::super::load::load;
-use super::super::schema::schema;
+use super::super::schema::{resolved, schema, value};
 use super::{Flags, config, read};
 
 const GATEWAY: &str = include_str!("../../../conf/gateway.yaml");
@@ -154,6 +154,71 @@ fn what_the_sample_says_of_defaults_is_true() {
 }
 
 #[test]
+fn what_the_schema_says_of_defaults_is_true() {
+    let schema = value();
+    let mut file = defaults(&schema, &schema);
+    // What only counts where something else is set, beside that.
+    let direct = file["provider"]["direct"].take();
+    let jetstream = file["queue"]["jetstream"].take();
+    let prometheus = file["scale"]["prometheus"].take();
+    // What its labels say is a default, too, and comes first.
+    let mut function = defaults(&schema, &schema["$defs"]["Function"]);
+    function
+        .as_object_mut()
+        .unwrap()
+        .retain(|key, _| key != "scale" && key != "retry");
+    function["process"] = "cat".into();
+    let url = "http://127.0.0.1:8081";
+    for (bare, full) in [
+        (json!({}), file),
+        (
+            json!({ "provider": { "url": url } }),
+            json!({ "provider": { "url": url, "direct": direct } }),
+        ),
+        (
+            json!({ "queue": { "kind": "jetstream" } }),
+            json!({ "queue": { "kind": "jetstream", "jetstream": jetstream } }),
+        ),
+        (
+            json!({ "scale": { "prometheus": {} } }),
+            json!({ "scale": { "prometheus": prometheus } }),
+        ),
+        (
+            json!({ "functions": { "f": { "process": "cat" } } }),
+            json!({ "functions": { "f": function } }),
+        ),
+    ] {
+        assert!(
+            full.to_string().len() > bare.to_string().len() + 10,
+            "{full}"
+        );
+        assert_eq!(
+            diff(&config(&bare.to_string()), &config(&full.to_string())),
+            [],
+            "{full}"
+        );
+    }
+}
+
+/// Every key with its default.
+fn defaults(schema: &Value, part: &Value) -> Value {
+    let mut values = Map::new();
+    for (name, property) in resolved(schema, part)["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
+        let below = defaults(schema, property);
+        if let Some(default) = property.get("default") {
+            values.insert(name.clone(), default.clone());
+        } else if below.as_object().is_some_and(|below| !below.is_empty()) {
+            values.insert(name.clone(), below);
+        }
+    }
+    values.into()
+}
+
+#[test]
 fn the_sample_has_every_key() {
     let schema: Value = serde_json::from_str(&schema()).unwrap();
     let (own, instead) = uncomment(GATEWAY);
@@ -168,10 +233,7 @@ fn the_sample_has_every_key() {
 
 /// Notes every key of `part` that no value has.
 fn compare(schema: &Value, part: &Value, values: &[&Value], key: &str, missing: &mut Vec<String>) {
-    let part = match part["$ref"].as_str() {
-        Some(reference) => schema.pointer(reference.trim_start_matches('#')).unwrap(),
-        None => part,
-    };
+    let part = resolved(schema, part);
     let below: Vec<&Value> = if part["additionalProperties"].is_object() {
         let maps = values.iter().filter_map(|value| value.as_object());
         maps.flat_map(Map::values).collect()
