@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const PREFIX: &str = "gateway-";
+/// Hexadecimal digits behind it.
+const DIGITS: usize = 8;
 const LOCK: &str = "lock";
 /// Longest time in which a directory is made.
 const MAKING: Duration = Duration::from_secs(60);
@@ -33,13 +35,13 @@ pub(super) struct RuntimeDir {
 impl RuntimeDir {
     /// Makes a new directory below `parent`, and removes those that dead gateways left there.
     pub fn create(parent: &Path) -> io::Result<Self> {
-        if parent.as_os_str().len() > MAX_PATH - PREFIX.len() - 8 {
+        if parent.as_os_str().len() > MAX_PATH - PREFIX.len() - DIGITS {
             let problem = format!("{} is too long a path to hold sockets", parent.display());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
         remove_stale(parent);
         loop {
-            let path = parent.join(format!("{PREFIX}{:08x}", random() as u32));
+            let path = parent.join(name(random() as u32));
             let made = make(&path).map_err(|error| {
                 let text = format!("creating runtime directory {}: {error}", path.display());
                 io::Error::new(error.kind(), text)
@@ -121,13 +123,22 @@ fn make(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+fn name(number: u32) -> String {
+    format!("{PREFIX}{number:0DIGITS$x}")
+}
+
+/// Whether a directory has a name that we give. A state folder has a lock file, too, and may be called
+/// `gateway-data`: what was not made by us is not for us to remove.
+fn is_name(name: &[u8]) -> bool {
+    let digits = name.strip_prefix(PREFIX.as_bytes());
+    let digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(digit))
+}
+
 fn remove_stale(parent: &Path) {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     for entry in entries {
-        let ours = entry
-            .file_name()
-            .as_encoded_bytes()
-            .starts_with(PREFIX.as_bytes());
+        let ours = is_name(entry.file_name().as_encoded_bytes());
         let path = entry.path();
         if ours && let Some(_lock) = stale(&path) {
             tracing::info!(path = %path.display(), "removing what a dead gateway left");
@@ -169,11 +180,25 @@ mod tests {
             File::open(&path).unwrap().set_modified(time).unwrap();
             path
         };
-        let (old, new) = (made("gateway-1", 61), made("gateway-2", 5));
+        let (old, new) = (made(&name(1), 61), made(&name(2), 5));
         let others = made("somebodys", 1000);
         let _own = RuntimeDir::create(parent.path()).unwrap();
         assert!(!old.exists());
         assert!(new.exists() && others.exists());
+    }
+
+    #[test]
+    fn a_state_folder_in_the_same_place_stays_whatever_it_is_called() {
+        let parent = tempfile::tempdir().unwrap();
+        let names = ["gateway-data", "gateway-1", "gateway-backup-2", "gateway-"];
+        for name in names {
+            // As a gateway leaves it that has ended.
+            drop(make(&parent.path().join(name)).unwrap());
+        }
+        let _own = RuntimeDir::create(parent.path()).unwrap();
+        for name in names {
+            assert!(parent.path().join(name).join(LOCK).exists(), "{name}");
+        }
     }
 
     #[test]
@@ -210,9 +235,9 @@ mod tests {
     fn what_the_dead_left_is_removed_and_the_living_are_spared() {
         let parent = tempfile::tempdir().unwrap();
         let living = RuntimeDir::create(parent.path()).unwrap();
-        let dead = parent.path().join("gateway-dead");
+        let dead = parent.path().join(name(0xdead));
         drop(make(&dead).unwrap());
-        let stranger = parent.path().join("gateway-without-lock");
+        let stranger = parent.path().join(name(0xbeef));
         fs::create_dir(&stranger).unwrap();
 
         let _new = RuntimeDir::create(parent.path()).unwrap();
