@@ -114,7 +114,9 @@ bench-load: load-tools test-tools build ## load against nginx, changes under loa
 static: export RUSTFLAGS += -C target-feature=+crt-static --cfg getrandom_backend="linux_getrandom"
 static: setup ## build target/HOST/release/gateway, which needs no library of the machine
 	$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
+	target/$(HOST)/release/gateway version
 		$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
+	target/$(HOST)/release/gateway version
 
 sbom: setup $(CARGO_CYCLONEDX) $(RELEASE_VENV) ## list what is in a release, as CycloneDX, in target/sbom
 	PATH="$(CURDIR)/$(dir $(CARGO_CYCLONEDX)):$$PATH" $(RELEASE_VENV)/bin/python release/sbom.py target/sbom
