@@ -46,7 +46,7 @@ impl Build {
     fn git(&self, arguments: &[&str]) -> String {
         let mut git = tool(&["git"]);
         let who = ["-c", "user.name=it", "-c", "user.email=it@localhost"];
-        let git = git.args(who).args(arguments).current_dir(self.tree());
+        let git = in_folder(&mut git, &self.tree()).args(who).args(arguments);
         let output = git.output().unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
@@ -62,7 +62,7 @@ impl Build {
     /// What the script tells cargo when it runs in a folder.
     fn told_in(&self, tree: &Path, variables: &[(&str, &str)]) -> Vec<String> {
         let mut script = Command::new(&self.script);
-        script.current_dir(tree).env_remove("GATEWAY_COMMIT");
+        in_folder(&mut script, tree).env_remove("GATEWAY_COMMIT");
         script.env("RUSTC", "rustc").env("PROFILE", "release");
         script.env("GIT_CEILING_DIRECTORIES", self.dir.path());
         let output = script.envs(variables.iter().copied()).output().unwrap();
@@ -78,6 +78,14 @@ impl Build {
     fn write(&self, file: &str, text: &str) {
         fs::write(self.tree().join(file), text).unwrap();
     }
+}
+
+/// Runs a command in a folder and its repository; a hook of git names another one to whoever it starts.
+fn in_folder<'a>(command: &'a mut Command, folder: &Path) -> &'a mut Command {
+    for name in ["GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"] {
+        command.env_remove(name);
+    }
+    command.current_dir(folder)
 }
 
 #[track_caller]
