@@ -115,15 +115,13 @@ static: export RUSTFLAGS += -C target-feature=+crt-static --cfg getrandom_backen
 static: setup ## build target/HOST/release/gateway, which needs no library of the machine
 	$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
 	target/$(HOST)/release/gateway version
-		$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
-	target/$(HOST)/release/gateway version
 
 sbom: setup $(CARGO_CYCLONEDX) $(RELEASE_VENV) ## list what is in a release, as CycloneDX, in target/sbom
-	PATH="$(CURDIR)/$(dir $(CARGO_CYCLONEDX)):$$PATH" $(RELEASE_VENV)/bin/python release/sbom.py target/sbom
+	PATH="$(CURDIR)/$(dir $(CARGO_CYCLONEDX)):$$PATH" $(RELEASE_VENV)/bin/python .ci/release/sbom.py target/sbom
 
 notices: setup ## write the licences of what is in a release to target/THIRD-PARTY.txt
 	@.ci/need python3=python3
-	python3 release/notices.py target/THIRD-PARTY.txt
+	python3 .ci/release/notices.py target/THIRD-PARTY.txt
 
 advisories: setup tools ## known holes in dependencies; downloads the RustSec advisory database
 	@echo "this needs the RustSec advisory database, which is fetched from GitHub"
@@ -141,7 +139,7 @@ test-tools:
 
 $(API_VENV): tests/api/requirements.txt
 $(DEPLOY_VENV): tests/deploy/requirements.txt
-$(RELEASE_VENV): release/requirements.txt
+$(RELEASE_VENV): .ci/release/requirements.txt
 $(API_VENV) $(DEPLOY_VENV) $(RELEASE_VENV):
 	@.ci/need python3=python3+python3-venv
 	@python3 -c 'import ensurepip' 2>/dev/null || .ci/need ensurepip=python3-venv

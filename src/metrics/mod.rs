@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    DEFAULT_BUCKETS, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 pub use connections::ConnectionMetrics;
@@ -134,11 +134,13 @@ impl Metrics {
                     "The total number of function HTTP requests started.",
                     &["function_name"],
                 )?,
-                seconds: histograms(
+                seconds: register(
                     r,
-                    "gateway_functions_seconds",
-                    "Function time taken",
-                    &["function_name", "code"],
+                    HistogramVec::new(
+                        HistogramOpts::new("gateway_functions_seconds", "Function time taken")
+                            .buckets(call_buckets()),
+                        &["function_name", "code"],
+                    )?,
                 )?,
             },
             inflight: gauges(
@@ -426,6 +428,11 @@ fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, pr
         registry,
         IntGaugeVec::new(Opts::new(name, help), &["function_name"])?,
     )
+}
+
+/// The client libraries' default ones, which dashboards know, and some for calls that take minutes.
+fn call_buckets() -> Vec<f64> {
+    [&DEFAULT_BUCKETS[..], &[30.0, 60.0, 120.0, 300.0]].concat()
 }
 
 /// The buckets are the client libraries' default ones: 5 ms to 10 s.

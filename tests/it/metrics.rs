@@ -2,8 +2,10 @@
 
 use crate::harness::{Gateway, Metrics, Provider, Upstream, Valve, eventually, served};
 
-const BUCKETS: [&str; 12] = [
-    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf",
+/// Those that dashboards know, and some for calls that take minutes.
+const BUCKETS: [&str; 16] = [
+    "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60",
+    "120", "300", "+Inf",
 ];
 const FIG: (&str, &str) = ("function_name", "fig.openfaas-fn");
 

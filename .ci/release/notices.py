@@ -1,6 +1,6 @@
 """The licences of all that is in the binary, each text once, with who it is from.
 
-Usage: release/notices.py FILE   (make notices)
+Usage: .ci/release/notices.py FILE   (make notices)
 """
 
 import re

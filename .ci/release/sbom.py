@@ -1,6 +1,6 @@
 """What is in a release, as CycloneDX JSON: one file for the usual binary, one for the static one.
 
-Usage: release/sbom.py FOLDER   (make sbom sets everything up)
+Usage: .ci/release/sbom.py FOLDER   (make sbom sets everything up)
 
 cargo-cyclonedx lists the crates with their licences and checksums. What it does not know is added: which
 crates leave no code in the binary, the scripts of the portal, and the libraries of Rust and of C. Then
