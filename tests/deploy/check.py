@@ -115,7 +115,12 @@ def prometheus_and_alertmanager():
     run("alertmanager.yml", "amtool", "check-config", COMPOSE / "alertmanager.yml")
     [own], [other] = (documents(path) for path in
                       [COMPOSE / "alertmanager.yml", ROOT / "conf/alertmanager/alertmanager.yml"])
-    expect(own["route"] == other["route"], "conf/compose/alertmanager.yml: its route is not conf/alertmanager's")
+    for key in ["route", "inhibit_rules"]:
+        expect(own.get(key) == other.get(key), f"conf/compose/alertmanager.yml: {key} is not as in conf/alertmanager")
+    # Dashboards and alerts know a gateway by its job.
+    jobs = [[job["job_name"] for job in documents(path)[0]["scrape_configs"]] for path in
+            [COMPOSE / "prometheus.yml", ROOT / "conf/prometheus/prometheus.yml"]]
+    expect(jobs[0] == jobs[1], f"conf/compose/prometheus.yml has other jobs than conf/prometheus: {jobs}")
 
 
 def kubernetes():
