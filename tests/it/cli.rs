@@ -27,19 +27,24 @@ fn printed(arguments: &[&str]) -> String {
     exit.stdout
 }
 
-/// Every command and every flag that people use.
-fn words() -> Vec<String> {
+/// The commands that people use, and what can be said without one, each with its flags.
+fn flags() -> Vec<(String, Vec<String>)> {
     let cli = Cli::command();
-    let shown = || {
-        cli.get_subcommands()
-            .filter(|command| !command.is_hide_set())
-    };
-    let flags = shown().chain([&cli]).flat_map(clap::Command::get_arguments);
-    let flags = flags.filter_map(|flag| Some(format!("--{}", flag.get_long()?)));
-    let words: Vec<_> = shown()
-        .map(|command| command.get_name().to_owned())
-        .chain(flags)
-        .collect();
+    let commands = cli.get_subcommands().filter(|one| !one.is_hide_set());
+    let flags = commands.chain([&cli]).map(|command| {
+        let own = command.get_arguments().filter_map(clap::Arg::get_long);
+        let own = own.map(|flag| format!("--{flag}")).collect();
+        (command.get_name().to_owned(), own)
+    });
+    flags.collect()
+}
+
+/// All of these words.
+fn words() -> Vec<String> {
+    let words = flags()
+        .into_iter()
+        .flat_map(|(command, flags)| [vec![command], flags]);
+    let words: Vec<_> = words.flatten().collect();
     for known in ["check", "man", "--config", "--json"] {
         assert!(
             words.iter().any(|word| word == known),
@@ -136,11 +141,19 @@ fn offered(line: &[&str]) -> Vec<String> {
 
 #[test]
 fn bash_completes_commands_flags_and_values() {
-    let all = offered(&["gateway", ""]);
-    for word in words().iter().filter(|word| *word != "--json") {
-        assert!(all.contains(word), "{word} in {all:?}");
+    let commands = offered(&["gateway", ""]);
+    assert!(!commands.contains(&"reaper".to_owned()), "{commands:?}");
+    for (command, flags) in flags() {
+        let all = if command == "gateway" {
+            commands.clone()
+        } else {
+            assert!(commands.contains(&command), "{command} in {commands:?}");
+            offered(&["gateway", &command, "--"])
+        };
+        for flag in flags {
+            assert!(all.contains(&flag), "{flag} of {command} in {all:?}");
+        }
     }
-    assert!(!all.contains(&"reaper".to_owned()), "{all:?}");
     assert_eq!(offered(&["gateway", "ch"]), ["check"]);
     assert_eq!(offered(&["gateway", "--li"]), ["--listen"]);
     assert_eq!(offered(&["gateway", "version", "--js"]), ["--json"]);
