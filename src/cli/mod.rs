@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn the_committed_reference_is_the_one_of_the_code() {
-        let committed = include_str!("../docs/configuration.md");
+        let committed = include_str!("../../docs/configuration.md");
         assert!(
             committed == reference(),
             "docs/configuration.md is out of date, refresh it with \
