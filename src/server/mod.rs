@@ -119,6 +119,7 @@ pub fn run(sources: Sources, role: Role) -> Result<(), StartError> {
         return Err(StartError::NothingToShare);
     }
     let listeners = Listeners::bind(&config, role)?;
+    allow_open_files(&config);
     let manager = Manager::new(&sources.environment, &listeners);
     let (gateway, tasks) = build(sources, loaded)?;
     let (log, log_writer) = AccessLog::start(
@@ -205,6 +206,26 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         provider_ended,
     };
     Ok((gateway, tasks))
+}
+
+/// As many as this process may have; says so where these are too few for what the configuration allows.
+fn allow_open_files(config: &Config) {
+    #[cfg(target_os = "linux")]
+    {
+        let connections = config.server.max_connections.get();
+        match process::open_files::raise() {
+            Ok(limit) if limit >= connections as u64 => {}
+            Ok(limit) => tracing::warn!(
+                limit,
+                connections,
+                "fewer files may be open than server.max_connections: raise the hard limit (LimitNOFILE= of a \
+                 unit, ulimit -Hn of a shell), or calls fail before that number is reached"
+            ),
+            Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = config;
 }
 
 fn provider(

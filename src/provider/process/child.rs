@@ -30,6 +30,8 @@ use super::cgroup::Cgroup;
 use super::isolation::Confinement;
 use super::launcher::{self, Plan, SECRETS};
 use super::ledger::{Group, Ledger};
+#[cfg(target_os = "linux")]
+use super::open_files;
 use super::reaper;
 use super::secrets::SecretDir;
 use crate::config;
@@ -207,6 +209,8 @@ impl Program {
                     program: self.path.clone(),
                     dies_with_parent,
                     memory: self.memory,
+                    #[cfg(target_os = "linux")]
+                    open_files: open_files::of_functions(),
                     ..plan.clone()
                 })?;
                 command.arg(name);
@@ -232,7 +236,7 @@ impl Program {
         }
         Ok(Prepared {
             command,
-            // A launcher sets the limit itself, once it needs no more memory of its own.
+            // A launcher sets its limits itself, this one once it needs no more memory of its own.
             memory: self.memory.filter(|_| self.launch.is_none()),
             launched: self.launch.is_some(),
         })
@@ -307,8 +311,13 @@ pub(super) fn spawn(prepared: Prepared, ledger: &Arc<Ledger>) -> io::Result<Proc
     let leader = leader.ok_or_else(|| io::Error::other("the process has no id"))?;
     let group = ledger.enter(leader)?;
     #[cfg(target_os = "linux")]
-    if let Some(bytes) = prepared.memory {
-        launcher::limit_memory(leader, bytes)?;
+    {
+        if let Some(bytes) = prepared.memory {
+            launcher::limit_memory(leader, bytes)?;
+        }
+        if let Some(files) = open_files::of_functions().filter(|_| !prepared.launched) {
+            open_files::limit(leader, files)?;
+        }
     }
     Ok(Process { child, group, pid })
 }

@@ -30,7 +30,7 @@ use rustix::thread::{
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{cgroup, kernel};
+use super::{cgroup, kernel, open_files};
 
 /// Where functions find their secrets, on every platform of OpenFaaS.
 pub(super) const SECRETS: &str = "/var/openfaas/secrets";
@@ -53,6 +53,8 @@ pub(super) struct Plan {
     pub dies_with_parent: bool,
     /// Bytes of memory that the process may use; the launcher itself may need more.
     pub memory: Option<u64>,
+    /// Files that it may have open at once.
+    pub open_files: Option<u64>,
     /// The control group that the process belongs in.
     pub cgroup: Option<PathBuf>,
     /// A folder that is to be seen at [`SECRETS`].
@@ -391,6 +393,9 @@ fn become_program(plan: &Plan, words: &[OsString]) -> io::Result<ExitCode> {
 }
 
 fn limit(plan: &Plan, pid: Pid) -> io::Result<()> {
+    if let Some(files) = plan.open_files {
+        open_files::limit(pid, files).map_err(|error| told("limiting open files", error))?;
+    }
     plan.memory.map_or(Ok(()), |bytes| limit_memory(pid, bytes))
 }
 

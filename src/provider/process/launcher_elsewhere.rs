@@ -16,6 +16,7 @@ pub(super) struct Plan {
     pub program: PathBuf,
     pub dies_with_parent: bool,
     pub memory: Option<u64>,
+    pub open_files: Option<u64>,
     pub cgroup: Option<PathBuf>,
     pub secrets: Option<PathBuf>,
     pub bench: PathBuf,

@@ -28,6 +28,8 @@ pub mod launcher;
 mod ledger;
 mod logs;
 #[cfg(target_os = "linux")]
+pub mod open_files;
+#[cfg(target_os = "linux")]
 mod orphans;
 mod plan;
 mod port;

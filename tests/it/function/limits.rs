@@ -115,3 +115,22 @@ fn info_tells_how_limits_are_kept_and_why_not_better() {
         ),
     }
 }
+
+#[test]
+fn the_gateway_opens_more_files_than_it_was_started_with_and_functions_do_not() {
+    for isolation in ["none", "sandbox"] {
+        // It is asked once the whole body has come.
+        let yaml = format!(
+            "provider: {{ state_dir: @DIR@/state, isolation: {isolation} }}\n\
+             functions: {{ files: {{ process: [sh, -c, cat && ulimit -n && ulimit -Hn] }} }}\n"
+        );
+        let gateway = Gateway::with(&yaml).open_files("-S -n 300").start();
+        let most = gateway.metric("process_max_fds", &[]).unwrap();
+        assert!(most > 300.0, "{most}");
+        let told = gateway
+            .post("/function/files", "")
+            .assert_status(200)
+            .text();
+        assert_eq!(told, format!("300\n{most}\n"), "{isolation}");
+    }
+}

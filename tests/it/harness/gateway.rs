@@ -28,6 +28,7 @@ pub struct Setup {
     unprivileged: bool,
     first_process: bool,
     disk: Option<usize>,
+    open_files: Option<String>,
 }
 
 /// A running gateway; its value's end is its own, by SIGKILL.
@@ -117,8 +118,21 @@ impl Setup {
         wait(&mut child, &stdout, &stderr)
     }
 
+    /// Starts it with a limit of open files, in the words of `ulimit`.
+    pub fn open_files(mut self, limit: &str) -> Self {
+        self.open_files = Some(limit.to_owned());
+        self
+    }
+
     fn command(&self) -> Command {
         let program = env!("CARGO_BIN_EXE_gateway");
+        if let Some(limit) = &self.open_files {
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")])
+                .arg(program);
+            return command;
+        }
         if self.unprivileged {
             // The program may lie where nobody else may go.
             let nobody = rustix::fs::Uid::from_raw(65534);
@@ -218,6 +232,7 @@ impl Gateway {
             unprivileged: false,
             first_process: false,
             disk: None,
+            open_files: None,
         }
     }
 
