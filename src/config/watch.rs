@@ -146,7 +146,12 @@ mod tests {
     /// than [`POLL`], so that it is the events that are tested.
     const SOON: Duration = Duration::from_secs(8);
 
+    /// Whether an event tells of a change, which would else be found by looking.
     async fn is_noticed(changes: &mut Changes) -> bool {
+        timeout(SOON, changes.wait()).await.is_ok() && is_found(changes).await
+    }
+
+    async fn is_found(changes: &mut Changes) -> bool {
         timeout(SOON, changes.changed()).await.is_ok()
     }
 
@@ -224,7 +229,7 @@ mod tests {
         let file = folder.path().join("gateway.yaml");
         fs::write(&file, "b").unwrap();
         let mut changes = watch(file, Some("a".to_owned()));
-        assert!(is_noticed(&mut changes).await);
+        assert!(is_found(&mut changes).await);
     }
 
     #[tokio::test(start_paused = true)]

@@ -154,6 +154,9 @@ fn secrets_are_created_updated_listed_applied_and_removed() {
     let mut reader = deployment();
     reader["secrets"] = json!(["key"]);
     assert_eq!(cli.deploy(&reader), 202);
+    crate::harness::eventually("it has been given the secret", || {
+        cli.get("/system/function/shout")["availableReplicas"] == 1
+    });
     let named = json!({ "name": "key", "namespace": "openfaas-fn" });
     assert_eq!(send("DELETE", named.clone()), 202, "204 is an error to it");
     gateway.post("/function/shout", "hi").assert_status(200);
