@@ -14,7 +14,7 @@ static GIVEN: OnceLock<Rlimit> = OnceLock::new();
 /// Raises this process's limit to the highest that it may set itself, and returns that. Functions that are
 /// started from then on get the old one.
 pub fn raise() -> io::Result<u64> {
-    let given = GIVEN.get_or_init(|| getrlimit(Resource::Nofile)).clone();
+    let given = *GIVEN.get_or_init(|| getrlimit(Resource::Nofile));
     let most = Rlimit {
         current: given.maximum,
         maximum: given.maximum,
