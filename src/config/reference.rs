@@ -79,12 +79,7 @@ impl Sections<'_> {
             self.rows(&format!("{key}[]"), items);
         } else {
             let (about, default) = split_default(property);
-            let restart = if property["x-restart"] == true {
-                " ↻"
-            } else {
-                ""
-            };
-            let key = format!("`{key}`{restart}");
+            let key = marked(key, property);
             row(&mut self.text, &[&key, &kind(part), &default, &about]);
         }
     }
@@ -101,15 +96,8 @@ impl Sections<'_> {
         if let Some(elsewhere) = &known {
             let _ = write!(about, " Its keys are those of `{elsewhere}`.");
         }
-        let restart = if property["x-restart"] == true {
-            " ↻"
-        } else {
-            ""
-        };
-        row(
-            &mut self.text,
-            &[&format!("`{key}`{restart}"), "", &default, &about],
-        );
+        let key = marked(key, property);
+        row(&mut self.text, &[&key, "", &default, &about]);
         known.is_some()
     }
 
@@ -192,7 +180,18 @@ fn first_sentence(property: &Value) -> String {
         .to_owned()
 }
 
-/// A description without what the other columns tell, and the default.
+/// A key, and whether it waits for a restart.
+fn marked(key: &str, property: &Value) -> String {
+    let mark = if property["x-restart"] == true {
+        " ↻"
+    } else {
+        ""
+    };
+    format!("`{key}`{mark}")
+}
+
+/// A description without what the other columns tell, and the default. What follows `Default:` is the
+/// default in words where no value stands for it, and otherwise what the schema says of the value.
 fn split_default(property: &Value) -> (String, String) {
     let prose = prose(property).replace(" Restart to change.", "");
     match prose.split_once(" Default: ") {

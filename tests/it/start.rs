@@ -196,7 +196,8 @@ fn the_word_run_may_be_said() {
 
 #[test]
 fn too_few_open_files_for_the_connections_are_told() {
-    let yaml = "server: { listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\", max_connections: 400 }\n";
+    let yaml =
+        "server: { listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\", max_connections: 400 }\n";
     for (limit, told) in [("-n 399", true), ("-n 400", false)] {
         let gateway = Gateway::with(yaml).open_files(limit).start();
         let said = gateway.stderr();
