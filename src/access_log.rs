@@ -31,7 +31,7 @@ pub struct Record {
     pub format: LogFormat,
     /// When the call arrived.
     pub time: SystemTime,
-    /// The client, or who forwarded it.
+    /// The client: the other end of the connection, or whom trusted proxies name.
     pub client: Option<IpAddr>,
     /// The call's id.
     pub call_id: Option<HeaderValue>,

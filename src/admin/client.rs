@@ -7,6 +7,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::extract::connect_info::Connected;
 use axum::serve::IncomingStream;
+use http::HeaderMap;
 use http::request::Parts;
 use ipnet::IpNet;
 use tokio::net::TcpListener;
@@ -29,12 +30,17 @@ pub async fn serve(listener: TcpListener, router: Router) -> io::Result<()> {
     axum::serve(listener, service).await
 }
 
-/// The address a request was made at: the nearest one that is no trusted proxy. What stands left
-/// of it in `X-Forwarded-For` was written by the client itself.
+/// The address a request to the API was made at.
 pub fn address(head: &Parts, trusted: &[IpNet]) -> Option<IpAddr> {
     let ConnectInfo(Client(peer)) = head.extensions.get::<ConnectInfo<Client>>()?;
-    let mut nearest = *peer.as_ref()?;
-    let lines = head.headers.get_all("x-forwarded-for").iter().rev();
+    Some(caller((*peer)?, &head.headers, trusted))
+}
+
+/// The address a request was made at: the nearest one that is no trusted proxy. What stands left
+/// of it in `X-Forwarded-For` was written by the client itself.
+pub fn caller(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut nearest = peer;
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
     for text in lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(',')) {
         if !is_trusted(trusted, nearest) {
             break;
@@ -44,7 +50,7 @@ pub fn address(head: &Parts, trusted: &[IpNet]) -> Option<IpAddr> {
         };
         nearest = named;
     }
-    Some(nearest)
+    nearest
 }
 
 /// An address as proxies write it, some with the port.

@@ -37,7 +37,7 @@ use crate::error::{Cause, Refusal};
 use crate::gateway::Gateway;
 
 pub use axum::Router;
-pub use client::{Client, serve};
+pub use client::{Client, caller, serve};
 pub use exchange::MAX_BODY;
 pub use telemetry::router as telemetry;
 

@@ -448,10 +448,12 @@ impl Proxy {
             return;
         }
         let request = session.req_header();
+        let trusted = &call.snapshot.config.server.trusted_proxies;
+        let caller = |peer| admin::caller(peer, &request.headers, trusted);
         self.log.log(Record {
             format,
             time: call.time,
-            client: call.client,
+            client: call.client.map(caller),
             call_id: call.identity.as_ref().map(|identity| identity.id.clone()),
             method: request.method.clone(),
             uri: request.uri.clone(),

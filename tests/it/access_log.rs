@@ -27,6 +27,28 @@ fn numbers(line: &Value, word: &str) -> Vec<f64> {
 }
 
 #[test]
+fn the_caller_is_whom_trusted_proxies_name() {
+    let upstream = Upstream::saying("hi");
+    let forwarded = [("X-Forwarded-For", "203.0.113.7, 198.51.100.9")];
+    // The test is the proxy.
+    for (trusted, client) in [
+        ("[127.0.0.0/8]", "198.51.100.9"),
+        ("[127.0.0.0/8, 198.51.100.0/24]", "203.0.113.7"),
+        ("[]", "127.0.0.1"),
+    ] {
+        let gateway = Gateway::start(&format!(
+            "server: {{ listen: \"127.0.0.1:0\", metrics: \"127.0.0.1:0\", trusted_proxies: {trusted} }}\n{}",
+            upstream.declared("fig")
+        ));
+        let headers = [&forwarded[..], &[("X-Call-Id", "it")]].concat();
+        gateway
+            .request("GET", "/function/fig", &headers, "")
+            .assert_status(200);
+        assert_eq!(line_of(&gateway, "it")["client"], client, "{trusted}");
+    }
+}
+
+#[test]
 fn a_call_is_one_json_line() {
     let upstream = Upstream::saying("twelve bytes");
     let gateway = Gateway::start(&upstream.declared("fig"));
