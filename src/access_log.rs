@@ -4,9 +4,11 @@
 //! rather than calls held up.
 
 use std::fmt::{self, Write as _};
-use std::fs::OpenOptions;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
@@ -73,6 +75,13 @@ pub struct Writer {
 /// A record, or the end.
 type Message = Option<Record>;
 
+/// Where lines go.
+enum Sink {
+    Stdout,
+    Stderr,
+    File(PathBuf, File),
+}
+
 impl AccessLog {
     /// Opens the output and starts the writer.
     ///
@@ -80,17 +89,17 @@ impl AccessLog {
     ///
     /// When the file cannot be opened or the thread not started.
     pub fn start(output: &LogOutput, dropped: IntCounter) -> io::Result<(Self, Writer)> {
-        let sink: Box<dyn Write + Send> = match output {
-            LogOutput::Stdout => Box::new(io::stdout()),
-            LogOutput::Stderr => Box::new(io::stderr()),
+        let sink = match output {
+            LogOutput::Stdout => Sink::Stdout,
+            LogOutput::Stderr => Sink::Stderr,
             LogOutput::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                Box::new(file.map_err(|error| {
+                let file = open(path).map_err(|error| {
                     io::Error::new(
                         error.kind(),
                         format!("cannot open access log {}: {error}", path.display()),
                     )
-                })?)
+                })?;
+                Sink::File(path.clone(), file)
             }
         };
         let (records, receiver) = sync_channel(LINE);
@@ -121,7 +130,35 @@ impl Writer {
     }
 }
 
-fn write(records: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
+impl Sink {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Stdout => io::stdout()
+                .write_all(lines)
+                .and_then(|()| io::stdout().flush()),
+            Self::Stderr => io::stderr().write_all(lines),
+            Self::File(path, file) => {
+                if is_elsewhere(path, file) {
+                    // Better into the old one than nowhere.
+                    *file = open(path).or_else(|_| file.try_clone())?;
+                }
+                file.write_all(lines)
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// Whether somebody has moved an open file away, as those do who rotate logs.
+fn is_elsewhere(path: &Path, file: &File) -> bool {
+    let place = |meta: Metadata| (meta.dev(), meta.ino());
+    fs::metadata(path).map(place).ok() != file.metadata().map(place).ok()
+}
+
+fn write(records: &Receiver<Message>, mut sink: Sink) {
     let mut lines = Vec::with_capacity(64 * 1024);
     let mut ended = false;
     while !ended && let Ok(first) = records.recv() {
@@ -135,7 +172,7 @@ fn write(records: &Receiver<Message>, mut sink: Box<dyn Write + Send>) {
             }
         }
         // Nobody can be told that the log's disk is full; the next lines try again.
-        let _ = sink.write_all(&lines).and_then(|()| sink.flush());
+        let _ = sink.write(&lines);
         lines.clear();
     }
 }

@@ -213,6 +213,44 @@ fn lines_may_go_to_a_file_to_stderr_or_nowhere() {
 }
 
 #[test]
+fn a_file_that_was_moved_away_is_opened_anew() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::start(&format!(
+        "access_log: {{ output: \"@DIR@/access.log\" }}\n{}",
+        upstream.declared("fig")
+    ));
+    let file = gateway.dir().join("access.log");
+    let moved = gateway.dir().join("access.log.1");
+    let call = |id: &str| {
+        gateway
+            .request("GET", "/function/fig", &[("X-Call-Id", id)], "")
+            .assert_status(200);
+        eventually_some("its line", || {
+            fs::read_to_string(&file)
+                .ok()
+                .filter(|text| text.contains(id))
+        })
+    };
+    call("before");
+    fs::rename(&file, &moved).unwrap();
+    assert!(!call("after").contains("before"));
+    let old = fs::read_to_string(&moved).unwrap();
+    assert!(old.contains("before") && !old.contains("after"), "{old}");
+    // One that cannot be opened anew goes on where it was.
+    fs::remove_file(&moved).unwrap();
+    fs::rename(&file, &moved).unwrap();
+    fs::create_dir(&file).unwrap();
+    gateway
+        .request("GET", "/function/fig", &[("X-Call-Id", "further")], "")
+        .assert_status(200);
+    eventually_some("its line in the old file", || {
+        fs::read_to_string(&moved)
+            .ok()
+            .filter(|text| text.contains("further"))
+    });
+}
+
+#[test]
 fn every_line_is_written_before_the_end() {
     let upstream = Upstream::echo();
     let mut gateway = Gateway::start(&upstream.declared("fig"));
