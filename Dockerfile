@@ -25,6 +25,8 @@ RUN mkdir data
 COPY build.rs ./
 COPY src src
 COPY ui ui
+# Its comments are part of the reference that `gateway schema --markdown` prints.
+COPY conf/gateway.yaml conf/gateway.yaml
 # There is no repository to ask in here. What was copied may be older than what was just built from nothing.
 ARG GATEWAY_COMMIT=unknown
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked --bin gateway

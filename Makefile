@@ -26,6 +26,8 @@ export CHROMIUM ?= /usr/bin/chromium
 # What an image says of its origin; `version` of Cargo.toml, and the commit that .git knows.
 IMAGE_ARGS = --build-arg GATEWAY_COMMIT=$$(git describe --always --abbrev=40 --dirty --exclude='*' || echo unknown) \
 	--build-arg GATEWAY_VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+# Not .ci/need, as nobody wants an engine installed unasked.
+NEED_DOCKER = command -v docker >/dev/null || { echo "need docker: see https://docs.docker.com/engine/install" >&2; exit 1; }
 # Where debug builds go, as a shell finds out.
 DEBUG = $$($(CARGO) metadata --format-version 1 --no-deps --locked | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug
 
@@ -65,12 +67,15 @@ check-deploy: test-tools $(DEPLOY_VENV)/whole ## Dockerfile, compose file, Kuber
 	$(DEPLOY_VENV)/bin/python tests/deploy/check.py
 
 image: ## the image `gateway`, with docker
+	@$(NEED_DOCKER)
 	docker build $(IMAGE_ARGS) --target gateway --tag gateway .
 
 image-minimal: ## the image `gateway-minimal`, with docker
+	@$(NEED_DOCKER)
 	docker build $(IMAGE_ARGS) --target gateway-minimal --tag gateway-minimal .
 
 replay-dockerfile: setup ## the Dockerfile's build in an empty folder, without docker; as slow as a release
+	@.ci/need python3=python3
 	python3 tests/deploy/replay.py
 
 screenshots: export SCREENSHOTS := 1

@@ -5,7 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 /// What becomes part of the program, beside its dependencies.
-const SOURCES: [&str; 4] = ["Cargo.lock", "Cargo.toml", "build.rs", "src"];
+const SOURCES: [&str; 5] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "build.rs",
+    "conf/gateway.yaml",
+    "src",
+];
 
 fn main() {
     let profile = variable("PROFILE").unwrap_or_default();

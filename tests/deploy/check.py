@@ -7,6 +7,7 @@ Usage: tests/deploy/check.py [FOLDER]   (make check-deploy sets everything up)
 The configurations of the gateway in them are checked by a test of the gateway itself (tests/it/start.rs).
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -76,6 +77,20 @@ def dockerignore():
     expect(copied == let_in, f".dockerignore lets in {sorted(let_in)}, the Dockerfile copies {sorted(copied)}")
     for name in copied:
         expect((ROOT / name).exists(), f"Dockerfile: {name} is not there")
+    for source in sorted((ROOT / "src").rglob("*.rs")):
+        for name in included(source):
+            there = any(Path(name).is_relative_to(part) for part in copied)
+            expect(there, f"{source.relative_to(ROOT)} includes {name}, which the Dockerfile does not copy")
+
+
+def included(source):
+    """What a source makes part of the program from other files. Files of tests, and what stands behind the tests'
+    mark in others, are not part of it."""
+    if "tests" in source.parts or source.name == "tests.rs":
+        return set()
+    text = re.split(r"^#\[cfg\(test\)\]\n(?:#\[.*\]\n)*mod \w+ \{", source.read_text(), flags=re.MULTILINE)[0]
+    names = re.findall(r'include(?:_str|_bytes)?!\(\s*"([^"]+)"', text)
+    return {os.path.relpath(source.parent / name, ROOT) for name in names}
 
 
 def compose():
