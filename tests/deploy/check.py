@@ -188,6 +188,24 @@ def kubernetes():
             expect((KUBERNETES / file).is_file(), f"kustomization.yaml makes a ConfigMap of {file}")
     images = {image["name"] for image in kustomization["images"]}
     expect(container["image"] in images, f"kustomization.yaml does not say where {container['image']} is")
+    # Commands in the documents are for the namespace that the files are put into.
+    commands = [(ROOT / "docs/deploying.md").read_text(), (KUBERNETES / "secret.yaml").read_text()]
+    spaces = set(re.findall(r"kubectl (?:create namespace|-n) (\S+)", "\n".join(commands)))
+    expect(spaces == {kustomization["namespace"]}, f"commands for the namespaces {spaces}")
+    expect("secret.yaml" not in listed, "kustomization.yaml: secret.yaml would overwrite the password")
+    # Rules know a gateway by its job, and look back as far as several scrapes.
+    monitor = the("ServiceMonitor")["spec"]
+    [prometheus] = documents(ROOT / "conf/prometheus/prometheus.yml")
+    for _, service in every:
+        wanted = monitor["selector"]["matchLabels"].items()
+        if service["kind"] == "Service" and wanted <= service["metadata"]["labels"].items():
+            job = service["metadata"]["labels"].get(monitor.get("jobLabel"))
+            expect(job == prometheus["scrape_configs"][0]["job_name"], f"servicemonitor.yaml: the job is {job}")
+    interval = prometheus["global"]["scrape_interval"]
+    expect({endpoint["interval"] for endpoint in monitor["endpoints"]} == {interval}, "servicemonitor.yaml: interval")
+    expect("annotations" not in pod["metadata"], "deployment.yaml: pods that are read twice count twice")
+    [config] = documents(KUBERNETES / "config/gateway.yaml")
+    expect(config["scale"]["autoscaler"]["enabled"] is False, "each of several gateways would scale by its own calls")
     ports = {port["name"] for port in container["ports"]}
     for probe in ["livenessProbe", "readinessProbe", "startupProbe"]:
         expect(container[probe]["httpGet"]["port"] in ports, f"deployment.yaml: {probe} asks no port")
