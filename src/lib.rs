@@ -3,8 +3,7 @@
 //! The modules stand in layers and import downwards only; `tests/it/layers.rs` keeps it so:
 //!
 //! ```text
-//! function, duration, quantity, durable, hop_by_hop, outbound, health  <-  error  <-  config, metrics, counts  <-  provider, queue  <-  functions  <-  scale  <-  gateway  <-  worker  <-  admin  <-  proxy  <-  server
-//! function, release, duration, quantity, durable, hop_by_hop, outbound  <-  error  <-  config, metrics, counts  <-  provider, queue  <-  functions  <-  scale  <-  gateway  <-  worker  <-  admin  <-  proxy  <-  server
+//! duration, quantity, durable, outbound, health <- function <- release <- error <- config, metrics <- counts, provider, queue <- functions <- scale <- history <- gateway <- worker <- admin <- proxy <- server <- main
 //! ```
 
 pub mod access_log;
