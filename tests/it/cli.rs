@@ -1,5 +1,6 @@
 //! What the program tells of itself: version, manual page and completions.
 
+use std::collections::BTreeSet;
 use std::io::pipe;
 use std::process::{Command, Stdio};
 
@@ -164,10 +165,13 @@ fn bash_completes_commands_flags_and_values() {
 fn every_shell_gets_a_script_with_every_word() {
     for shell in SHELLS {
         let script = printed(&["completions", shell]);
+        // Some write flags without their dashes.
+        let inside = |letter: char| letter.is_alphanumeric() || "-_".contains(letter);
+        let there: Vec<&str> = script.split(|letter| !inside(letter)).collect();
+        let there = there.iter().map(|word| word.trim_start_matches('-'));
+        let there: BTreeSet<&str> = there.collect();
         for word in words() {
-            // Some write flags without their dashes.
-            let word = word.trim_start_matches('-');
-            assert!(script.contains(word), "{word} for {shell}");
+            assert!(there.contains(word.trim_start_matches('-')), "{word} for {shell}");
         }
         assert!(!script.contains("reaper"), "{shell}");
     }
