@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Body;
 use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -107,10 +108,7 @@ async fn get(address: SocketAddr, path: &str) -> io::Result<(StatusCode, String)
     let asking = async {
         let answer = sender.send_request(request).await;
         let (head, body) = answer.map_err(io::Error::other)?.into_parts();
-        let body = Limited::new(body, MAX_WORDS).collect().await;
-        let body = body.map_err(io::Error::other)?.to_bytes();
-        let words = String::from_utf8_lossy(&body).trim().to_owned();
-        Ok((head.status, words))
+        Ok((head.status, words(body).await.map_err(io::Error::other)?))
     };
     tokio::pin!(asking);
     // The connection moves the bytes, and may well end before the answer has been read.
@@ -121,6 +119,19 @@ async fn get(address: SocketAddr, path: &str) -> io::Result<(StatusCode, String)
             asking.await
         }
     }
+}
+
+/// The beginning of a text, and all of it if it is not long: somebody else may be at the address.
+async fn words<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Result<String, B::Error> {
+    let mut text = Vec::new();
+    while text.len() < MAX_WORDS
+        && let Some(frame) = body.frame().await
+    {
+        let data = frame?.into_data().unwrap_or_default();
+        let room = data.len().min(MAX_WORDS - text.len());
+        text.extend_from_slice(&data[..room]);
+    }
+    Ok(String::from_utf8_lossy(&text).trim().to_owned())
 }
 
 fn reachable(listen: SocketAddr) -> SocketAddr {

@@ -98,6 +98,16 @@ fn somebody_else_at_the_address_is_a_1() {
 }
 
 #[test]
+fn a_long_answer_of_somebody_else_does_not_hide_its_status() {
+    let page = "fig ".repeat(100_000);
+    let upstream = Upstream::start(move |exchange| exchange.reply(404, &[], &page));
+    let address = upstream.url().replace("http://", "");
+    let exit = ask(address, &[]);
+    assert_says(&exit, 1, &["404", "fig fig"]);
+    assert!(exit.stderr.len() < 10_000, "{}", exit.stderr.len());
+}
+
+#[test]
 fn it_is_found_as_run_finds_its_address() {
     let gateway = Gateway::start("");
     let metrics = gateway.metrics_address().to_string();
