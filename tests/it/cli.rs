@@ -171,7 +171,10 @@ fn every_shell_gets_a_script_with_every_word() {
         let there = there.iter().map(|word| word.trim_start_matches('-'));
         let there: BTreeSet<&str> = there.collect();
         for word in words() {
-            assert!(there.contains(word.trim_start_matches('-')), "{word} for {shell}");
+            assert!(
+                there.contains(word.trim_start_matches('-')),
+                "{word} for {shell}"
+            );
         }
         assert!(!script.contains("reaper"), "{shell}");
     }
