@@ -29,13 +29,10 @@ const AGAIN: Duration = Duration::from_secs(10);
 /// Parts of the project that documents start from.
 const COPIED: [&str; 4] = [".ci", "Makefile", "conf", "examples"];
 
-/// Starts what `make run` starts and waits until it is ready.
+/// Starts what `make run` starts and waits until it is ready, for as long as a command may take.
 const START: &str = "\
     gateway --config conf/gateway.yaml >../gateway.log 2>&1 & GATEWAY=$!
-    for try in $(seq 200); do
-        curl -sf localhost:8082/healthz >/dev/null && break; sleep 0.1
-    done
-    curl -sf localhost:8082/healthz";
+    until curl -sf localhost:8082/healthz; do sleep 0.1; done";
 
 /// A reader at a terminal.
 pub struct Session {
