@@ -108,9 +108,14 @@ impl Environment {
     }
 
     /// The value, if there is one that is not empty.
+    pub fn given(&self, name: &str) -> Option<&str> {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    /// The same for a variable that stands for a key.
     fn get(&self, name: &str) -> Option<&str> {
         debug_assert!(is_described(name), "{name} is missing in the reference");
-        self.raw(name).filter(|value| !value.is_empty())
+        self.given(name)
     }
 
     /// The value on its way into the file.

@@ -36,10 +36,9 @@ impl ShutdownSignalWatch for End {
     async fn recv(&self) -> ShutdownSignal {
         let mut signals = self.signals.lock().await;
         while signals.hangup_before_end().await {
-            self.manager.reloading().await;
+            let reload = self.gateway.reload("signal");
             // What is wrong is logged and shown by `GET /system/config`.
-            let _ = self.gateway.reload("signal").await;
-            self.manager.ready(&self.gateway).await;
+            let _ = self.manager.reloading(&self.gateway, reload).await;
         }
         tokio::select! {
             () = self.drain() => {}

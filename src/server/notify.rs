@@ -2,12 +2,17 @@
 //! configuration again and ends, how it stands in one line, and that it is alive. Nothing is said
 //! where no `NOTIFY_SOCKET` asks for it.
 
+use std::io;
 use std::net::SocketAddr;
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sd_notify::NotifyState;
-use tokio::task::spawn_blocking;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::net::UnixDatagram;
+use tokio::sync::{Mutex, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::listeners::Listeners;
@@ -19,7 +24,7 @@ use crate::health::{Question, ask};
 
 /// Longest wait for the manager to take a message: it is a busy process's queue.
 const TAKING: Duration = Duration::from_secs(1);
-/// Longest wait for one answer of our own metrics port, and the time between two questions.
+/// Longest wait for one answer of our own metrics port at the start, and the time between two questions.
 const ANSWER: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(10);
 /// The status follows the number of functions, but not each of a thousand deployments.
@@ -30,7 +35,10 @@ const SIGNS: u32 = 3;
 /// Whoever started the gateway and wants to be told how it is.
 #[derive(Clone, Debug)]
 pub struct Manager {
-    wants: bool,
+    /// Its socket; `None`: nobody wants to know.
+    socket: Option<Arc<Socket>>,
+    /// Whether it was told that the gateway serves.
+    serves: watch::Sender<bool>,
     /// It ends a gateway that gives no sign of life for so long.
     watchdog: Option<Duration>,
     metrics: SocketAddr,
@@ -41,8 +49,9 @@ impl Manager {
     /// The one this environment names.
     pub fn new(environment: &Environment, listeners: &Listeners) -> Self {
         Self {
-            wants: environment.raw("NOTIFY_SOCKET").is_some(),
-            watchdog: sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()),
+            socket: environment.given("NOTIFY_SOCKET").map(Socket::at),
+            serves: watch::Sender::new(false),
+            watchdog: watchdog(environment),
             metrics: listeners.metrics.address,
             api: listeners.api(),
         }
@@ -51,55 +60,68 @@ impl Manager {
     /// What tells it of the start, of what changes, and of life; `None`: nobody wants to know.
     pub fn follow(&self, gateway: Arc<Gateway>, runtimes: Runtimes) -> Option<Task> {
         let manager = self.clone();
-        self.wants.then(|| {
+        self.socket.is_some().then(|| {
             Box::pin(async move {
-                manager.started(&gateway, &runtimes).await;
-                tokio::join!(manager.status(&gateway), manager.alive(&runtimes));
+                let told = manager.started(&gateway, &runtimes).await;
+                let status = manager.status(&gateway, told);
+                tokio::join!(status, manager.alive(&gateway, &runtimes));
             }) as Task
         })
     }
 
-    /// A reload has begun; [`Self::ready`] ends it.
-    pub async fn reloading(&self) {
-        let mut words = vec![NotifyState::Reloading];
+    /// Says that a reload begins, and that it has ended. Before the gateway serves nothing is said: the
+    /// end of a reload would be taken for that of the start.
+    pub async fn reloading<T>(&self, gateway: &Gateway, reload: impl Future<Output = T>) -> T {
+        if !*self.serves.borrow() {
+            return reload.await;
+        }
         // Without the time a manager of version 253 or newer would not take it as the answer to its signal.
-        words.extend(NotifyState::monotonic_usec_now());
-        self.tell(words, None).await;
-    }
-
-    /// The gateway serves with the configuration that is in force.
-    pub async fn ready(&self, gateway: &Gateway) {
-        let status = self.line(gateway);
-        self.tell(vec![NotifyState::Ready], Some(status)).await;
+        let time = format!("MONOTONIC_USEC={}", monotonic().as_micros());
+        self.tell(&["RELOADING=1", &time]).await;
+        let outcome = reload.await;
+        self.ready(gateway).await;
+        outcome
     }
 
     /// The end has begun.
     pub async fn stopping(&self, gateway: &Gateway) {
         let status = format!("ending, {} calls in flight", gateway.drain.calls());
-        self.tell(vec![NotifyState::Stopping], Some(status)).await;
+        self.tell(&["STOPPING=1", &in_words(&status)]).await;
     }
 
-    /// Says that the gateway serves, once it does: every service runs, and an answer comes back.
-    async fn started(&self, gateway: &Gateway, runtimes: &Runtimes) {
+    /// The gateway serves with the configuration that is in force. Returns the status that was told,
+    /// unless the manager takes no message.
+    async fn ready(&self, gateway: &Gateway) -> Option<String> {
+        let status = self.line(gateway);
+        let taken = self.tell(&["READY=1", &in_words(&status)]).await;
+        taken.then_some(status)
+    }
+
+    /// Says that the gateway serves, once it does: every service runs, and an answer comes back. Says so
+    /// until it is taken: the manager would end a gateway that it has not heard of.
+    async fn started(&self, gateway: &Gateway, runtimes: &Runtimes) -> Option<String> {
         runtimes.begun().await;
         // The manager has a limit of its own for the start.
         while !gateway.drain.draining() {
-            if ask(self.metrics, Question::Ready, ANSWER).await.is_ok() {
-                return self.ready(gateway).await;
+            if ask(self.metrics, Question::Ready, ANSWER).await.is_ok()
+                && let Some(told) = self.ready(gateway).await
+            {
+                self.serves.send_replace(true);
+                return Some(told);
             }
             sleep(AGAIN).await;
         }
+        None
     }
 
     /// Keeps the status true until the end begins.
-    async fn status(&self, gateway: &Gateway) {
+    async fn status(&self, gateway: &Gateway, mut told: Option<String>) {
         let mut configurations = gateway.config_changes();
         let mut snapshots = gateway.registry.changes();
-        let mut told = None;
         while !gateway.drain.draining() {
             let line = self.line(gateway);
             if told.as_ref() != Some(&line) {
-                self.tell(Vec::new(), Some(line.clone())).await;
+                self.tell(&[&in_words(&line)]).await;
                 told = Some(line);
             }
             let functions = async {
@@ -114,20 +136,34 @@ impl Manager {
         }
     }
 
-    /// Gives signs of life for as long as every service answers, until the very end.
-    async fn alive(&self, runtimes: &Runtimes) {
+    /// Gives signs of life for as long as every service works and the metrics port answers, until the
+    /// very end.
+    async fn alive(&self, gateway: &Gateway, runtimes: &Runtimes) {
         let Some(limit) = self.watchdog else { return };
         let beat = limit / SIGNS;
         let mut beats = interval(beat);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             beats.tick().await;
-            let stuck = runtimes.stuck(beat).await;
-            if stuck.is_empty() {
-                self.tell(vec![NotifyState::Watchdog], None).await;
-            } else {
-                let services = stuck.join(", ");
-                tracing::error!(services, "no sign of life for the watchdog: these hang");
+            let answer = ask(self.metrics, Question::Live, beat);
+            let (mut stuck, answer) = tokio::join!(runtimes.stuck(beat), answer);
+            let ended = runtimes.ended();
+            // Asked last: the drain ends services, too.
+            if !gateway.drain.draining() {
+                stuck.extend(ended);
+            }
+            match answer {
+                Ok(_) if stuck.is_empty() => {
+                    self.tell(&["WATCHDOG=1"]).await;
+                }
+                Ok(_) => {
+                    let services = stuck.join(", ");
+                    tracing::error!(
+                        services,
+                        "no sign of life for the watchdog: these do not work"
+                    );
+                }
+                Err(error) => tracing::error!(%error, "no sign of life for the watchdog"),
             }
         }
     }
@@ -148,21 +184,75 @@ impl Manager {
         }
     }
 
-    async fn tell(&self, words: Vec<NotifyState<'static>>, status: Option<String>) {
-        if !self.wants {
-            return;
-        }
-        // The socket blocks while the manager's queue is full.
-        let telling = spawn_blocking(move || {
-            let status = status.as_deref().map(NotifyState::Status);
-            let message: Vec<_> = words.into_iter().chain(status).collect();
-            sd_notify::notify(&message)
-        });
-        match timeout(TAKING, telling).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::warn!(%error, "cannot tell the service manager"),
+    /// False where the manager's queue stays full; another failure is not worth another try.
+    async fn tell(&self, lines: &[&str]) -> bool {
+        let Some(socket) = &self.socket else {
+            return true;
+        };
+        let sent = timeout(TAKING, socket.send(&lines.join("\n"))).await;
+        match &sent {
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "cannot tell the service manager"),
             Err(_) => tracing::warn!("the service manager takes no message"),
         }
+        sent.is_ok()
     }
+}
+
+/// Where the manager listens.
+#[derive(Debug)]
+struct Socket {
+    name: String,
+    /// Messages arrive in the order in which they are sent, also while the manager's queue is full.
+    turn: Mutex<()>,
+}
+
+impl Socket {
+    fn at(name: &str) -> Arc<Self> {
+        Arc::new(Self {
+            name: name.to_owned(),
+            turn: Mutex::default(),
+        })
+    }
+
+    /// Waits while the queue is full. A connection of its own for each message finds a manager that was
+    /// started anew, and waits in the runtime of whoever sends.
+    async fn send(&self, message: &str) -> io::Result<()> {
+        let _turn = self.turn.lock().await;
+        let socket = unix::net::UnixDatagram::unbound()?;
+        socket.connect_addr(&self.address()?)?;
+        socket.set_nonblocking(true)?;
+        let socket = UnixDatagram::from_std(socket)?;
+        socket.send(message.as_bytes()).await.map(drop)
+    }
+
+    /// `@` stands for the zero byte that an abstract name begins with.
+    fn address(&self) -> io::Result<unix::net::SocketAddr> {
+        #[cfg(target_os = "linux")]
+        if let Some(name) = self.name.strip_prefix('@') {
+            return unix::net::SocketAddr::from_abstract_name(name);
+        }
+        unix::net::SocketAddr::from_pathname(&self.name)
+    }
+}
+
+fn in_words(status: &str) -> String {
+    format!("STATUS={status}")
+}
+
+/// How long the manager waits for a sign of life, if it does, and for one of this process.
+fn watchdog(environment: &Environment) -> Option<Duration> {
+    let of = environment.given("WATCHDOG_PID");
+    if of.is_some_and(|of| of.parse() != Ok(std::process::id())) {
+        return None;
+    }
+    let limit = environment.given("WATCHDOG_USEC")?.parse().ok()?;
+    Some(Duration::from_micros(limit)).filter(|limit| !limit.is_zero())
+}
+
+/// The clock that a manager compares with.
+fn monotonic() -> Duration {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = Duration::from_secs(time.tv_sec.unsigned_abs());
+    seconds + Duration::from_nanos(time.tv_nsec.unsigned_abs())
 }

@@ -1,4 +1,5 @@
-//! The runtimes of the services: whether all have begun, and whether they still run what they are given.
+//! The runtimes of the services: whether all have begun, whether they still run what they are given, and
+//! whose work is over.
 
 use std::time::Duration;
 
@@ -15,13 +16,19 @@ pub struct Runtimes(watch::Sender<Known>);
 struct Known {
     expected: usize,
     begun: Vec<(&'static str, Handle)>,
+    ended: Vec<&'static str>,
 }
 
 /// The place of one service among them.
+#[derive(Clone)]
 pub struct Place {
     name: &'static str,
     runtimes: Runtimes,
 }
+
+/// Lasts as long as the service does, and says when that has ended, even by a panic.
+#[must_use]
+pub struct Serving(Place);
 
 impl Runtimes {
     /// Expects one more service, which is to say when it has begun.
@@ -44,11 +51,16 @@ impl Runtimes {
     pub async fn stuck(&self, limit: Duration) -> Vec<&'static str> {
         let begun = self.0.borrow().begun.clone();
         let asked = begun.into_iter().map(|(name, runtime)| async move {
-            // One that has ended refuses the task, and is not stuck.
+            // A runtime that has ended refuses the task, and is not stuck.
             let ran = timeout(limit, runtime.spawn(async {})).await;
             ran.is_err().then_some(name)
         });
         join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// The names of those whose work is over.
+    pub fn ended(&self) -> Vec<&'static str> {
+        self.0.borrow().ended.clone()
     }
 }
 
@@ -58,15 +70,23 @@ impl Place {
         self.name
     }
 
-    /// To be called within the service's runtime.
-    pub fn begin(&self) {
+    /// To be called within the service's runtime. The service has ended once the value is dropped.
+    pub fn begin(&self) -> Serving {
         let begun = (self.name, Handle::current());
         self.runtimes.0.send_modify(|known| known.begun.push(begun));
+        Serving(self.clone())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let Place { name, runtimes } = &self.0;
+        runtimes.0.send_modify(|known| known.ended.push(name));
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use std::sync::mpsc;
 
@@ -81,8 +101,24 @@ mod tests {
     fn runtime(of: &Place) -> Runtime {
         let runtime = Builder::new_multi_thread().worker_threads(1).build();
         let runtime = runtime.unwrap();
-        runtime.block_on(async { of.begin() });
+        drop(runtime.block_on(async { of.begin() }));
         runtime
+    }
+
+    #[tokio::test]
+    async fn one_whose_work_is_over_is_named_however_that_ended() {
+        let runtimes = Runtimes::default();
+        let (fig, date) = (runtimes.expect("fig"), runtimes.expect("date"));
+        let serving = fig.begin();
+        assert!(runtimes.ended().is_empty());
+        let failing = tokio::spawn(async move {
+            let _serving = date.begin();
+            panic!("date is rotten");
+        });
+        assert!(failing.await.is_err());
+        assert_eq!(runtimes.ended(), ["date"]);
+        drop(serving);
+        assert_eq!(runtimes.ended(), ["date", "fig"]);
     }
 
     #[tokio::test]
@@ -115,9 +151,9 @@ mod tests {
     async fn all_have_begun_once_the_last_has() {
         let runtimes = Runtimes::default();
         let (fig, date) = (runtimes.expect("fig"), runtimes.expect("date"));
-        fig.begin();
+        let _fig = fig.begin();
         assert!(timeout(SHORT, runtimes.begun()).await.is_err());
-        date.begin();
+        let _date = date.begin();
         timeout(LONG, runtimes.begun()).await.unwrap();
     }
 }

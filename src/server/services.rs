@@ -67,7 +67,7 @@ impl Service for ProxyService {
         let buffers = L4BufferSettings::default().read(0);
         self.inner
             .add_listener(ListenerConfig::tcp(&address).l4_buffer(buffers));
-        self.place.begin();
+        let _serving = self.place.begin();
         self.inner
             .start_service(Some(fds), self.stop.clone(), listeners_per_fd)
             .await;
@@ -109,7 +109,7 @@ impl Service for Background {
         _shutdown: ShutdownWatch,
         _listeners_per_fd: usize,
     ) {
-        self.place.begin();
+        let _serving = self.place.begin();
         let task = self.task.get_mut();
         if let Some(task) = task.unwrap_or_else(PoisonError::into_inner).take() {
             task.await;

@@ -41,7 +41,6 @@ const WALLS: &[(&str, &[&str])] = &[
     // The server names it where it says what goes to the log.
     ("async_nats", &["queue/jetstream", "server/mod.rs"]),
     ("redb", &["queue/embedded"]),
-    ("sd_notify", &["server/notify.rs"]),
     ("rustls", &["outbound.rs"]),
     (
         "hyper_rustls",

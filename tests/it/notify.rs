@@ -1,5 +1,7 @@
 //! What a service manager hears (sd_notify(3)): a real socket in `NOTIFY_SOCKET` in systemd's place.
 
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,28 @@ impl Manager {
             path,
             _dir: dir,
         }
+    }
+
+    /// One at an address that is no file.
+    #[cfg(target_os = "linux")]
+    fn without_a_file() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let name = dir.path().display().to_string();
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        Self {
+            socket: UnixDatagram::bind_addr(&address).unwrap(),
+            path: format!("@{name}"),
+            _dir: dir,
+        }
+    }
+
+    /// Fills its queue, so that nobody else can tell it anything until it listens.
+    fn fill(&self) {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.set_nonblocking(true).unwrap();
+        within(PATIENCE, "its queue is full", || {
+            sender.send_to(b"OTHER=1", &self.path).is_err()
+        });
     }
 
     /// The next message, line by line; `None` after so long without one.
@@ -240,6 +264,51 @@ fn a_socket_that_is_gone_ends_nothing() {
         gateway.stderr().contains("service manager")
     });
     gateway.post("/function/echo", "hi").assert_status(200);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_manager_is_heard_at_an_abstract_address_too() {
+    let manager = Manager::without_a_file();
+    let gateway = Gateway::with("")
+        .env("NOTIFY_SOCKET", &manager.path)
+        .start();
+    let (before, _) = manager.expect("READY=1");
+    assert!(before.is_empty(), "{before:?}");
+    gateway.signal(Signal::HUP);
+    manager.expect("RELOADING=1");
+    manager.expect("READY=1");
+}
+
+#[test]
+fn an_empty_name_is_none() {
+    let mut gateway = Gateway::with("").env("NOTIFY_SOCKET", "").start();
+    gateway.signal(Signal::HUP);
+    gateway.signal(Signal::TERM);
+    let exit = gateway.wait_exit();
+    assert_eq!(exit.code, Some(0));
+    assert!(!exit.stderr.contains("service manager"), "{exit:?}");
+}
+
+#[test]
+fn a_manager_that_takes_nothing_holds_nothing_up_and_hears_of_the_start_when_it_listens() {
+    let manager = Manager::new();
+    manager.fill();
+    let mut gateway = Gateway::with("functions:\n  echo: { process: cat }\n")
+        .env("NOTIFY_SOCKET", &manager.path)
+        .start();
+    let refused = || gateway.stderr().contains("takes no message");
+    eventually("it gives up for now", refused);
+    gateway.post("/function/echo", "hi").assert_status(200);
+    let (before, _) = manager.expect("READY=1");
+    let others = before.iter().flatten().all(|line| line == "OTHER=1");
+    assert!(others, "nothing that was given up comes late: {before:?}");
+    manager.fill();
+    gateway.signal(Signal::TERM);
+    assert_eq!(gateway.wait_exit().code, Some(0));
+    while let Some(message) = manager.next(Duration::from_millis(1)) {
+        assert_eq!(message, ["OTHER=1"]);
+    }
 }
 
 /// Microseconds of the clock that a manager compares with.
