@@ -12,6 +12,7 @@ mod signals;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pingora::apps::HttpServerOptions;
@@ -22,6 +23,7 @@ use tokio::sync::{Mutex, watch};
 
 use crate::access_log::AccessLog;
 use crate::admin;
+use crate::config::env::Environment;
 use crate::config::{self, Config, Loaded, QueueKind, Sources};
 use crate::counts::{Counts, CountsError};
 use crate::credentials::{Credentials, CredentialsError};
@@ -119,7 +121,7 @@ pub fn run(sources: Sources, role: Role) -> Result<(), StartError> {
         return Err(StartError::NothingToShare);
     }
     let listeners = Listeners::bind(&config, role)?;
-    allow_open_files(&config);
+    allow_open_files(&config, role);
     let manager = Manager::new(&sources.environment, &listeners);
     let (gateway, tasks) = build(sources, loaded)?;
     let (log, log_writer) = AccessLog::start(
@@ -154,7 +156,8 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
         Some(files) => Some(Arc::new(Credentials::open(files)?)),
         None => None,
     };
-    let provider = provider(config, credentials.clone(), &metrics)?;
+    let environment = &sources.environment;
+    let provider = provider(config, environment, credentials.clone(), &metrics)?;
     let counts = Counts::open(&config.state_dir, Arc::clone(&metrics))?;
     let (registry, writer) = Registry::new(Inputs {
         config: Arc::new(config.clone()),
@@ -208,13 +211,14 @@ fn build(sources: Sources, loaded: Loaded) -> Result<(Arc<Gateway>, Tasks), Star
     Ok((gateway, tasks))
 }
 
-/// As many as this process may have; says so where these are too few for what the configuration allows.
-fn allow_open_files(config: &Config) {
+/// As many as this process may have; says so where these are too few for the calls that the configuration
+/// allows. A worker serves none.
+fn allow_open_files(config: &Config, role: Role) {
     #[cfg(target_os = "linux")]
     {
         let connections = config.server.max_connections.get();
         match process::open_files::raise() {
-            Ok(limit) if limit >= connections as u64 => {}
+            Ok(limit) if role == Role::Worker || limit >= connections as u64 => {}
             Ok(limit) => tracing::warn!(
                 limit,
                 connections,
@@ -225,18 +229,22 @@ fn allow_open_files(config: &Config) {
         }
     }
     #[cfg(not(target_os = "linux"))]
-    let _ = config;
+    let _ = (config, role);
 }
 
 fn provider(
     config: &Config,
+    environment: &Environment,
     credentials: Option<Arc<Credentials>>,
     metrics: &Arc<Metrics>,
 ) -> Result<Arc<dyn Provider>, StartError> {
     match &config.provider {
         config::Provider::Process(process) => {
             let options = Options::standard(process.isolation, &config.state_dir);
-            let options = options.map_err(process::StartError::from)?;
+            let mut options = options.map_err(process::StartError::from)?;
+            // Where systemd puts copies of files that only the gateway may read (systemd.exec(5)).
+            let credentials = environment.given("CREDENTIALS_DIRECTORY");
+            options.hidden.extend(credentials.map(PathBuf::from));
             metrics.provider.up.set(1);
             Ok(ProcessProvider::new(options, config, release::version())?)
         }

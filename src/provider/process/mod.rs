@@ -119,11 +119,7 @@ impl Options {
             launcher: cfg!(target_os = "linux"),
             isolation,
             state_dir: state_dir.to_owned(),
-            // Where systemd puts copies of files that only the gateway may read (systemd.exec(5)).
-            hidden: std::env::var_os("CREDENTIALS_DIRECTORY")
-                .map(PathBuf::from)
-                .into_iter()
-                .collect(),
+            hidden: Vec::new(),
         })
     }
 }
