@@ -13,6 +13,8 @@
 //! word, the [`reaper`] does it, which knows them by a mark in their environment.
 
 mod backoff;
+#[cfg(target_os = "linux")]
+mod burial;
 mod call;
 mod cgi;
 mod cgroup;
@@ -29,8 +31,6 @@ mod ledger;
 mod logs;
 #[cfg(target_os = "linux")]
 pub mod open_files;
-#[cfg(target_os = "linux")]
-mod orphans;
 mod plan;
 mod port;
 mod provider;
@@ -301,10 +301,10 @@ impl Runner {
         let supervisor = Supervisor::new(Arc::clone(&self.host), Arc::clone(&self.published));
         let supervise = supervisor.run(self.declared.subscribe(), stop);
         #[cfg(target_os = "linux")]
-        if orphans::are_ours() {
+        if burial::is_ours() {
             tokio::select! {
                 () = supervise => {}
-                () = orphans::bury(self.host.dir.path()) => {}
+                () = burial::bury(self.host.dir.path()) => {}
             }
             return;
         }

@@ -1,4 +1,4 @@
-//! Orphans of functions, where the gateway is the first process of a container: the kernel then makes it
+//! The burial of functions' orphans, where the gateway is the first process of a container: the kernel then makes it
 //! the parent of whoever loses theirs, and who has ended stays in the table of processes until the parent
 //! asks how. Without this, a container would need an init in front of the gateway, which then would not be
 //! alone in its control group and could not divide it.
@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, WaitId, WaitIdOptions};
+use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::ledger;
@@ -16,21 +18,23 @@ use super::ledger;
 /// Time between two looks.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Whether orphans are ours to bury.
-pub(super) fn are_ours() -> bool {
+/// Whether it falls to us.
+pub(super) fn is_ours() -> bool {
     std::process::id() == 1
 }
 
 /// Buries orphans for as long as it runs. Children of our own are left to those who wait for them: the
 /// ledger of the runtime directory names them, and who is not in there yet is not seen dead twice.
 pub(super) async fn bury(runtime_dir: &Path) {
-    let ledger = ledger::path(runtime_dir);
+    let ledger: Arc<Path> = ledger::path(runtime_dir).into();
     let mut before = BTreeSet::new();
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let dead = strangers(dead_children(), &fs::read(&ledger).unwrap_or_default());
+        let ledger = Arc::clone(&ledger);
+        let look = spawn_blocking(move || dead_strangers(&ledger));
+        let dead = look.await.unwrap_or_default();
         for pid in dead.intersection(&before) {
             if let Some(pid) = i32::try_from(*pid).ok().and_then(Pid::from_raw) {
                 let _ = rustix::process::waitid(
@@ -41,6 +45,17 @@ pub(super) async fn bury(runtime_dir: &Path) {
         }
         before = dead;
     }
+}
+
+/// Children that are to be buried unless somebody asks for them. A ledger that cannot be read, or is not
+/// there, might name any of them.
+fn dead_strangers(ledger: &Path) -> BTreeSet<u32> {
+    let dead = dead_children();
+    if dead.is_empty() {
+        return BTreeSet::new();
+    }
+    let ledger = fs::read(ledger);
+    ledger.map_or_else(|_| BTreeSet::new(), |ledger| strangers(dead, &ledger))
 }
 
 /// Those that the ledger does not name.
@@ -76,6 +91,7 @@ fn is_dead_child(stat: &str, of: u32) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -86,6 +102,20 @@ mod tests {
         assert!(!is_dead_child("7 (sleep) S 1 7 7 0", 1));
         assert!(!is_dead_child("7 (sleep) Z 12 7 7 0", 1));
         assert!(!is_dead_child("", 1));
+    }
+
+    #[test]
+    fn without_a_ledger_nobody_is_a_stranger() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let id = child.id();
+        let dead = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        rustix::process::waitid(WaitId::Pid(Pid::from_child(&child)), dead).unwrap();
+        let ledger = dir.path().join("groups");
+        assert!(dead_strangers(&ledger).is_empty());
+        fs::write(&ledger, "").unwrap();
+        assert!(dead_strangers(&ledger).contains(&id));
+        child.wait().unwrap();
     }
 
     #[test]
