@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 
-use crate::harness::shipped;
+use crate::harness::{is_installed, shipped};
 use commands::Command;
 use document::{Document, Step};
-use session::{Session, is_installed};
+use session::Session;
 
 /// Programs whose commands are left out, and named, on a machine that has none.
 const OPTIONAL: [&str; 1] = ["faas-cli"];

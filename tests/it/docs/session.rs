@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::document::{File, Snippet};
 use super::expected::is_expected;
 use super::{commands, document::Step};
-use crate::harness::shipped;
+use crate::harness::{folders, shipped};
 
 /// Longest time of one command.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -180,11 +180,6 @@ impl Drop for Session {
     }
 }
 
-/// Whether a program is on the machine.
-pub fn is_installed(program: &str) -> bool {
-    std::env::split_paths(&path()).any(|dir| dir.join(program).is_file())
-}
-
 fn shell(dir: &Path) -> Child {
     let home = dir.join("home");
     let mut command = Command::new("unshare");
@@ -200,7 +195,7 @@ fn shell(dir: &Path) -> Child {
         .arg("ip link set lo up && exec bash --noprofile --norc")
         .current_dir(project(dir))
         .env_clear()
-        .env("PATH", path_with(&project(dir).join("target/release")))
+        .env("PATH", path(&project(dir).join("target/release")))
         .env("HOME", &home)
         .env("XDG_RUNTIME_DIR", &home)
         .env("LANG", "C.UTF-8")
@@ -252,18 +247,7 @@ fn project(dir: &Path) -> PathBuf {
     dir.join("gateway")
 }
 
-/// Where programs are: those of the machine and those that `make test-tools` unpacks.
-fn path() -> std::ffi::OsString {
-    path_with(Path::new("/usr/sbin"))
-}
-
-fn path_with(first: &Path) -> std::ffi::OsString {
-    let of_the_machine = std::env::var_os("PATH").unwrap_or_default();
-    let unpacked = ["bin", "sbin"].map(|folder| shipped("target/tools/usr").join(folder));
-    let all = [first.to_owned()]
-        .into_iter()
-        .chain(std::env::split_paths(&of_the_machine))
-        .chain(unpacked)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    std::env::join_paths(all).unwrap()
+/// The project's own programs first, as its documents say.
+fn path(own: &Path) -> std::ffi::OsString {
+    std::env::join_paths(std::iter::once(own.to_owned()).chain(folders())).unwrap()
 }

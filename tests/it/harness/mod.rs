@@ -37,7 +37,7 @@ pub use provider::Provider;
 pub use queue::{Kind, Queued};
 pub(crate) use queue::{on_each_queue, on_jetstream};
 pub use served::{command as served, saying};
-pub use tool::{shipped, tool};
+pub use tool::{folders, is_installed, shipped, tool};
 pub use upstream::{Recorded, Upstream, full_backlog, unused_port};
 pub use valve::Valve;
 pub use wire::{Framing, is_gone};

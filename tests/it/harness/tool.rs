@@ -17,6 +17,21 @@ use super::{PATIENCE, eventually, unused_port};
 /// Where `make test-tools` unpacks what the machine lacks.
 const UNPACKED: &str = "target/tools/usr";
 
+/// Folders with programs: those of the machine, and those that are unpacked.
+pub fn folders() -> impl Iterator<Item = PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let of_the_machine: Vec<_> = std::env::split_paths(&path).collect();
+    let unpacked = ["bin", "sbin"].map(|folder| shipped(UNPACKED).join(folder));
+    // Not every user has these in the path.
+    let of_root = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    of_the_machine.into_iter().chain(unpacked).chain(of_root)
+}
+
+/// Whether there is a program of this name.
+pub fn is_installed(program: &str) -> bool {
+    program_of(&[program]).is_some()
+}
+
 /// A command that starts a program which has one of these names.
 #[track_caller]
 pub fn tool(names: &[&str]) -> Command {
@@ -59,12 +74,13 @@ pub fn adapted(path: &str, words: &[(&str, &str)]) -> String {
 
 #[track_caller]
 fn find(names: &[&str]) -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["bin", "sbin"].map(|folder| shipped(UNPACKED).join(folder)))
+    program_of(names).unwrap_or_else(|| panic!("no {names:?}; `make test-tools` fetches it"))
+}
+
+fn program_of(names: &[&str]) -> Option<PathBuf> {
+    folders()
         .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
         .find(|program| program.is_file())
-        .unwrap_or_else(|| panic!("no {names:?}; `make test-tools` fetches it"))
 }
 
 /// A server of others; it ends with its value.
