@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::register;
+use super::{number, register};
 
 /// See the module.
 pub struct ConnectionMetrics {
@@ -53,8 +53,4 @@ impl ConnectionMetrics {
             shown.set(number(count.load(Ordering::Relaxed)));
         }
     }
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

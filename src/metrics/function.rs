@@ -8,7 +8,7 @@ use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, I
 
 use super::recent::{Counting, Recent};
 use super::usage::UsageMetrics;
-use super::{Metrics, Replicas};
+use super::{Metrics, Replicas, number};
 use crate::function::Target;
 
 /// The handles of one function. Cheap to use from many threads at once.
@@ -163,7 +163,6 @@ impl FunctionMetrics {
 
     /// Shows how many replicas the function has and shall have.
     pub fn set_replicas(&self, replicas: Replicas) {
-        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let service = &self.service;
         service.count.set(number(replicas.desired));
         service.ready.set(number(replicas.available));

@@ -414,6 +414,11 @@ fn register<C: Collector + Clone + 'static>(
     Ok(collector)
 }
 
+/// A count as a gauge holds it.
+fn number(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
 fn counters(
     registry: &Registry,
     name: &str,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::{IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
-use super::{counters, register};
+use super::{counters, number, register};
 
 /// See the module.
 pub struct QueueMetrics {
@@ -190,8 +190,9 @@ impl QueueMetrics {
                 .with_label_values(&[function, state])
                 .set(number(count));
         }
-        let age = i64::try_from(jobs.age).unwrap_or(i64::MAX);
-        self.age.with_label_values(&[function]).set(age);
+        self.age
+            .with_label_values(&[function])
+            .set(number(jobs.age));
     }
 
     /// Takes the gauges of a function away that is no longer there.
@@ -208,10 +209,6 @@ impl QueueMetrics {
             }
         }
     }
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// What can become of a callback is known, so each counter begins at zero.

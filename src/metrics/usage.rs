@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::{CounterVec, IntGaugeVec, Opts, Registry};
 
-use super::register;
+use super::{number, register};
 
 /// See the module.
 #[derive(Clone)]
@@ -47,8 +47,7 @@ impl UsageMetrics {
         let labels = labels(label);
         let processor = processor.as_secs_f64();
         self.processor.with_label_values(&labels).inc_by(processor);
-        let memory = i64::try_from(memory).unwrap_or(i64::MAX);
-        self.memory.with_label_values(&labels).set(memory);
+        self.memory.with_label_values(&labels).set(number(memory));
     }
 
     /// Takes the gauge of a function away that is no longer there.
