@@ -28,7 +28,7 @@ use crate::metrics::Recent;
 use crate::provider::{Provider, Spent};
 use crate::scale::{Numbers, Scaler};
 use steps::{Step, Steps};
-use track::{Sample, Track};
+use track::{Sample, Track, Used};
 
 /// Seconds in a step.
 pub const STEP_SECONDS: u32 = 5;
@@ -153,24 +153,17 @@ impl Track {
     fn see(&mut self, look: &Look<'_>, function: &Function, numbers: Numbers) {
         let recent = function.live.metrics.take_recent();
         let spent = look.spent.and_then(|spent| spent.get(&function.name));
-        let sample = look.sample(&recent, numbers, spent, self.processor);
-        if let Some(spent) = spent {
-            let processor = spent.processor.saturating_sub(self.processor);
-            function.live.metrics.used(processor, spent.memory);
+        let used = self.used(spent, look.elapsed);
+        if let Some(used) = used {
+            let metrics = &function.live.metrics;
+            metrics.used(used.processor, used.memory);
         }
-        self.processor = spent.map_or(Duration::ZERO, |spent| spent.processor);
-        self.add(sample);
+        self.add(look.sample(&recent, numbers, used));
     }
 }
 
 impl Look<'_> {
-    fn sample(
-        &self,
-        recent: &Recent,
-        numbers: Numbers,
-        spent: Option<&Spent>,
-        processor: Duration,
-    ) -> Sample {
+    fn sample(&self, recent: &Recent, numbers: Numbers, used: Option<Used>) -> Sample {
         let durations = recent.durations.as_ref();
         let per_second = |count: u32| (f64::from(count) / self.elapsed.as_secs_f64()) as f32;
         let percentile = |part: f64| durations.map_or(track::NONE, |all| all.percentile(part));
@@ -181,8 +174,8 @@ impl Look<'_> {
             in_flight: track::short(numbers.in_flight),
             waiting: track::short(numbers.waiting),
             queued: track::short(numbers.queued),
-            cpu: spent.map(|spent| spent.thousandths_since(processor, self.elapsed) as u32),
-            memory: spent.map(|spent| track::Pages::of(spent.memory)),
+            cpu: used.map(|used| used.cpu),
+            memory: used.map(|used| track::Pages::of(used.memory)),
             replicas: track::shorter(numbers.replicas),
             available: track::shorter(numbers.available),
             cold_starts: track::shorter(recent.cold_starts.into()),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::steps::{Step, Steps};
+use crate::provider::Spent;
 
 /// Percentile of a step in which no call ended.
 pub const NONE: u8 = u8::MAX;
@@ -12,8 +13,21 @@ pub const NONE: u8 = u8::MAX;
 #[derive(Debug, Default)]
 pub struct Track {
     samples: VecDeque<Sample>,
-    /// Processor time used until the last look.
+    /// Processor time used until its processes were looked at last.
+    processor: Duration,
+    /// Time since then.
+    unseen: Duration,
+}
+
+/// What a function's processes were seen to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Processor time since they were seen before.
     pub processor: Duration,
+    /// The same in thousandths of a processor.
+    pub cpu: u32,
+    /// Resident memory now, in bytes.
+    pub memory: u64,
 }
 
 /// What a function did in a step, and in those after it until the next sample. Small, as there may be
@@ -65,6 +79,21 @@ impl Pages {
 }
 
 impl Track {
+    /// What was used since its processes were seen before, as told by a look so long after the last
+    /// one. What a look has missed is told by the next that sees them, and once.
+    pub fn used(&mut self, spent: Option<&Spent>, elapsed: Duration) -> Option<Used> {
+        self.unseen += elapsed;
+        let spent = spent?;
+        let used = Used {
+            processor: spent.processor.saturating_sub(self.processor),
+            cpu: spent.thousandths_since(self.processor, self.unseen) as u32,
+            memory: spent.memory,
+        };
+        self.processor = spent.processor;
+        self.unseen = Duration::ZERO;
+        Some(used)
+    }
+
     /// Adds a sample, unless it says nothing new, and forgets what is too old.
     pub fn add(&mut self, sample: Sample) {
         // Where the clock was set back.
@@ -150,6 +179,27 @@ mod tests {
             in_flight,
             ..Sample::default()
         }
+    }
+
+    #[test]
+    fn processor_time_that_a_look_has_missed_is_counted_by_the_next_and_once() {
+        let mut track = Track::default();
+        let second = Duration::from_secs(1);
+        let mut look = |seconds: Option<u64>| {
+            let spent = seconds.map(|seconds| Spent {
+                processor: second * seconds as u32,
+                memory: 4096,
+            });
+            let used = track.used(spent.as_ref(), 5 * second);
+            used.map(|used| (used.processor.as_secs(), used.cpu))
+        };
+        assert_eq!(look(Some(10)), Some((10, 2000)));
+        assert_eq!(look(None), None);
+        assert_eq!(look(Some(20)), Some((10, 1000)));
+        assert_eq!(look(Some(21)), Some((1, 200)));
+        // What is declared anew under the same name begins again.
+        assert_eq!(look(Some(3)), Some((0, 0)));
+        assert_eq!(look(Some(4)), Some((1, 200)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus::{GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use super::recent::{Counting, Recent};
-use super::usage::UsageMetrics;
+use super::usage::FunctionUsage;
 use super::{Metrics, Replicas, number};
 use crate::function::Target;
 
@@ -25,7 +25,7 @@ pub struct FunctionMetrics {
     by_code: [OnceLock<CodeMetrics>; COMMON_CODES.len()],
     rejected: IntCounterVec,
     by_reason: [OnceLock<(&'static str, IntCounter)>; REASONS],
-    usage: UsageMetrics,
+    usage: FunctionUsage,
     ended: Arc<AtomicU64>,
     successes: AtomicU64,
     recent: Counting,
@@ -83,7 +83,7 @@ impl FunctionMetrics {
             recent: Counting::default(),
             rejected: metrics.rejected.clone(),
             by_reason: std::array::from_fn(|_| OnceLock::new()),
-            usage: metrics.usage.clone(),
+            usage: metrics.usage.function(),
             cold_starts: metrics.cold_starts.with_label_values(&[label]),
             service: ServiceMetrics {
                 count: metrics.service_count.with_label_values(&[label]),

@@ -575,4 +575,20 @@ mod tests {
         assert!(text.contains(used), "{text}");
         assert!(!text.contains("pod_memory_"));
     }
+
+    #[test]
+    fn a_late_look_does_not_bring_a_removed_functions_gauge_back() {
+        let metrics = Metrics::new().unwrap();
+        let text = || String::from_utf8(metrics.text().unwrap()).unwrap();
+        let removed = metrics.function("fig");
+        removed.used(Duration::from_secs(1), 4096);
+        metrics.forget("fig");
+        removed.used(Duration::from_secs(1), 4096);
+        assert!(!text().contains("pod_memory_"));
+        let used = r#"pod_cpu_usage_seconds_total{function_name="fig",namespace=""} 2"#;
+        assert!(text().contains(used), "{}", text());
+        metrics.function("fig").used(Duration::from_secs(1), 8192);
+        let memory = r#"pod_memory_working_set_bytes{function_name="fig",namespace=""} 8192"#;
+        assert!(text().contains(memory), "{}", text());
+    }
 }

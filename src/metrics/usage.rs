@@ -1,9 +1,10 @@
 //! Processor time and memory of functions whose processes run here, under the names that exporters of
 //! clusters use, so that dashboards made for those fit.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use prometheus::{CounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{Counter, CounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::{number, register};
 
@@ -12,6 +13,14 @@ use super::{number, register};
 pub(super) struct UsageMetrics {
     processor: CounterVec,
     memory: IntGaugeVec,
+}
+
+/// The handles of one function. Without series until its processes are seen for the first time, as
+/// functions that run elsewhere never have any.
+pub(super) struct FunctionUsage {
+    metrics: UsageMetrics,
+    // Kept, as a look at a function that was removed meanwhile must not bring its gauge back.
+    handles: OnceLock<(Counter, IntGauge)>,
 }
 
 impl UsageMetrics {
@@ -42,18 +51,33 @@ impl UsageMetrics {
         })
     }
 
-    /// A function has used so much more processor time, and uses so much memory.
-    pub fn used(&self, label: &str, processor: Duration, memory: u64) {
-        let labels = labels(label);
-        let processor = processor.as_secs_f64();
-        self.processor.with_label_values(&labels).inc_by(processor);
-        self.memory.with_label_values(&labels).set(number(memory));
+    /// The handles of one function.
+    pub fn function(&self) -> FunctionUsage {
+        FunctionUsage {
+            metrics: self.clone(),
+            handles: OnceLock::new(),
+        }
     }
 
     /// Takes the gauge of a function away that is no longer there.
     pub fn forget(&self, label: &str) {
         // An error only says that the series was not there.
         let _ = self.memory.remove_label_values(&labels(label));
+    }
+}
+
+impl FunctionUsage {
+    /// The function has used so much more processor time, and uses so much memory.
+    pub fn used(&self, label: &str, processor: Duration, memory: u64) {
+        let (spent, resident) = self.handles.get_or_init(|| {
+            let (labels, metrics) = (labels(label), &self.metrics);
+            (
+                metrics.processor.with_label_values(&labels),
+                metrics.memory.with_label_values(&labels),
+            )
+        });
+        spent.inc_by(processor.as_secs_f64());
+        resident.set(number(memory));
     }
 }
 
