@@ -1,15 +1,15 @@
 //! One try of a queued call: a place behind the function's gate, and a request to its replica.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use super::connector::{Connector, authority};
 use crate::config::Provider;
@@ -74,8 +74,45 @@ impl CallError {
     fn failure(&self) -> Failure {
         match self {
             Self::TimedOut(limit) => Failure::UpstreamTimeout(*limit),
+            Self::Unsendable(_) => Failure::BadRequest("the call is no HTTP request"),
             Self::Broken { source, .. } if source.is_connect() => Failure::ConnectFailed,
             _ => Failure::UpstreamFailed,
+        }
+    }
+}
+
+/// A try that came to nothing.
+struct Failed {
+    error: CallError,
+    /// What the proxy would call it.
+    failure: Failure,
+}
+
+impl Failed {
+    /// It waited for its place until the try was over.
+    fn late(limit: Duration) -> Self {
+        Self {
+            error: CallError::TimedOut(limit),
+            failure: Failure::WaitTimeout(limit),
+        }
+    }
+
+    /// There is no place for it.
+    fn refused(failure: Failure, function: &str, busy: bool) -> Self {
+        let why = failure.message(function);
+        Self {
+            error: CallError::Refused { busy, why },
+            failure,
+        }
+    }
+}
+
+impl<E: Into<CallError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        Self {
+            failure: error.failure(),
+            error,
         }
     }
 }
@@ -101,7 +138,8 @@ impl Caller {
         Self { client }
     }
 
-    /// Makes one try, which takes `queue.timeout` at most.
+    /// Makes one try, which takes `queue.timeout` at most. One that comes to nothing is counted once,
+    /// whether its function was called or not, as the proxy counts what fails.
     pub async fn call(
         &self,
         gateway: &Gateway,
@@ -110,36 +148,70 @@ impl Caller {
         call_id: &str,
     ) -> Result<Outcome, CallError> {
         let limit = snapshot.config.queue.timeout;
-        let deadline = tokio::time::Instant::now() + limit;
-        let late = || CallError::TimedOut(limit);
-        let placed = timeout_at(deadline, place(gateway, snapshot, &invocation, call_id));
-        let (function, lease) = placed.await.map_err(|_| late())??;
-        let key = Arc::clone(&function.key);
-        let request = request(&function, &lease, invocation, call_id)?;
-        let id = request.headers().get(&CALL_ID).cloned();
-        let counted = Counted::begin(&function);
-        let most = snapshot.config.queue.results.max_body;
-        let answered = timeout_at(deadline, self.send(request, &key, most)).await;
-        let answered = answered.unwrap_or_else(|_| Err(late()));
-        let (status, reason) = match &answered {
-            Ok(outcome) => (outcome.status, None),
-            Err(error) => {
-                let failure = error.failure();
-                (failure.status(), Some(failure.reason()))
+        let deadline = Instant::now() + limit;
+        let id = invocation.headers.get(&CALL_ID).cloned();
+        let id = id.as_ref().and_then(|id| id.to_str().ok());
+        let found = timeout_at(deadline, gateway.find(snapshot, &invocation.function)).await;
+        let (live, result) = match found {
+            Ok(Some(function)) => {
+                let tried =
+                    self.try_on(&function, gateway, snapshot, invocation, call_id, deadline);
+                let result = tried.await;
+                (Arc::clone(&function.live), result)
             }
+            Ok(None) => {
+                let name = invocation.function.to_string();
+                // Who cannot be asked may have it all the same.
+                let busy = is_away(gateway, snapshot);
+                let failed = Failed::refused(Failure::NoFunction, &name, busy);
+                (Arc::clone(&snapshot.unknown), Err(failed))
+            }
+            Err(_) => (Arc::clone(&snapshot.unknown), Err(Failed::late(limit))),
+        };
+        let (status, reason) = match &result {
+            Ok(outcome) => (outcome.status, None),
+            Err(Failed { failure, .. }) => (failure.status(), Some(failure.reason())),
+        };
+        if let Some(reason) = reason {
+            live.metrics.reject(reason);
+        }
+        if status.as_u16() >= ERROR {
+            let id = id.or(Some(call_id));
+            live.last_error.note(status.as_u16(), reason, id);
+        }
+        result.map_err(|failed| failed.error)
+    }
+
+    /// A place on the function, and a request to its replica.
+    async fn try_on(
+        &self,
+        function: &Arc<Function>,
+        gateway: &Gateway,
+        snapshot: &Snapshot,
+        invocation: Invocation,
+        call_id: &str,
+        deadline: Instant,
+    ) -> Result<Outcome, Failed> {
+        let settings = &snapshot.config.queue;
+        let name = invocation.function.to_string();
+        let placed = timeout_at(deadline, place(gateway, snapshot, function, &name)).await;
+        let lease = placed.map_err(|_| Failed::late(settings.timeout))??;
+        let request = request(function, &lease, invocation, call_id)?;
+        let counted = Counted::begin(function);
+        let sent = self.send(request, &function.key, settings.results.max_body);
+        let answered = timeout_at(deadline, sent).await;
+        let answered = answered.unwrap_or(Err(CallError::TimedOut(settings.timeout)));
+        let status = match &answered {
+            Ok(outcome) => outcome.status,
+            Err(error) => error.failure().status(),
         };
         counted.end(status.as_u16());
-        if let Some(reason) = reason {
-            function.live.metrics.reject(reason);
-        }
-        let id = id.as_ref().and_then(|id| id.to_str().ok());
-        note_error(&function, status, reason, id);
         if let Err(CallError::Broken { source, .. }) = &answered
             && source.is_connect()
         {
             lease.replica().penalize();
         }
-        answered
+        Ok(answered?)
     }
 
     async fn send(
@@ -168,53 +240,27 @@ impl Caller {
     }
 }
 
-/// The function that is called, and a place on it.
+/// A place on a function. Whatever it has none for, it may have one later, unless it is gone.
 async fn place(
     gateway: &Gateway,
     snapshot: &Snapshot,
-    invocation: &Invocation,
-    call_id: &str,
-) -> Result<(Arc<Function>, Lease), CallError> {
-    let refused = |failure: &Failure| CallError::Refused {
-        // Who cannot be asked may have it all the same.
-        busy: match failure {
-            Failure::NoFunction => is_away(gateway, snapshot),
-            _ => true,
-        },
-        why: failure.message(&invocation.function.to_string()),
-    };
-    let Some(function) = gateway.find(snapshot, &invocation.function).await else {
-        return Err(refused(&Failure::NoFunction));
-    };
+    function: &Arc<Function>,
+    name: &str,
+) -> Result<Lease, Failed> {
     if let Some(lease) = function.try_lease(None) {
-        return Ok((function, lease));
+        return Ok(lease);
     }
     let wish = Wish {
         scale: &snapshot.config.scale,
         wakes: true,
         avoid: None,
     };
-    let acquired = scale::acquire(&gateway.registry, &gateway.waker, &function, &wish).await;
-    match acquired {
-        Ok(acquired) => Ok((function, acquired.lease)),
-        Err(failure) => {
-            let reason = Some(failure.reason());
-            note_error(&function, failure.status(), reason, Some(call_id));
-            Err(refused(&failure))
-        }
-    }
-}
-
-fn note_error(
-    function: &Function,
-    status: StatusCode,
-    reason: Option<&'static str>,
-    call_id: Option<&str>,
-) {
-    if status.as_u16() >= ERROR {
-        let last_error = &function.live.last_error;
-        last_error.note(status.as_u16(), reason, call_id);
-    }
+    let acquired = scale::acquire(&gateway.registry, &gateway.waker, function, &wish).await;
+    let acquired = acquired.map_err(|failure| {
+        let gone = matches!(failure, Failure::NoFunction);
+        Failed::refused(failure, name, !gone || is_away(gateway, snapshot))
+    })?;
+    Ok(acquired.lease)
 }
 
 /// A call in its function's numbers; one that is broken off counts as a 499, as it does for callers
