@@ -41,6 +41,18 @@ const COLD_START_BUCKETS: [f64; 15] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 ];
 
+/// Reasons for which calls find no place and posts are refused. Alerts ask for these, so each begins at
+/// zero: of a counter that begins later, nobody sees the first burst. No others, as each is a series of
+/// every function.
+const TOLD: [&str; 6] = [
+    "line_full",
+    "wait_timeout",
+    "not_ready",
+    "queue_full",
+    "queue_unavailable",
+    "storage_full",
+];
+
 /// Names under which the newest gateways of others have metrics that we have anyway.
 const ALSO_CALLED: [(&str, &str); 2] = [
     (
@@ -282,6 +294,9 @@ impl Metrics {
     /// Handles of one function, resolved now. `label` is `name.namespace` when a namespace is known.
     pub fn function(&self, label: &str) -> FunctionMetrics {
         self.queue.begin(label);
+        for reason in TOLD {
+            self.rejected.with_label_values(&[label, reason]);
+        }
         FunctionMetrics::of(self, label)
     }
 

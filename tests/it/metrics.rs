@@ -1,6 +1,9 @@
 //! The metrics server: names, labels and buckets of wire.md section 4.1, and the gateway's own.
 
-use crate::harness::{Gateway, Metrics, Provider, Upstream, Valve, eventually, served};
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::harness::{Gateway, Metrics, Provider, Upstream, Valve, eventually, served, shipped};
 
 /// Those that dashboards know, and some for calls that take minutes.
 const BUCKETS: [&str; 16] = [
@@ -277,6 +280,89 @@ fn calls_that_fail_are_counted_by_their_reason() {
         Some(4.0),
         "a good call has no reason"
     );
+}
+
+#[test]
+fn reasons_that_alerts_ask_for_are_zero_before_they_happen() {
+    let rules = fs::read_to_string(shipped("conf/prometheus/gateway.rules.yml")).unwrap();
+    let lists = rules.split("reason=~\"").skip(1);
+    let asked: BTreeSet<&str> = lists
+        .flat_map(|rest| rest.split('"').next().unwrap().split('|'))
+        .collect();
+    let gateway = Gateway::start("functions:\n  fig: { process: cat }\n");
+    let metrics = gateway.metrics();
+    let shown = metrics.all("gateway_rejected_total", &[FIG]);
+    let begun: BTreeSet<&str> = shown
+        .inspect(|sample| assert_eq!(sample.value, 0.0, "{sample:?}"))
+        .map(|sample| sample.labels["reason"].as_str())
+        .collect();
+    assert_eq!(
+        begun, asked,
+        "those and no others: each is a series of every function"
+    );
+}
+
+#[test]
+fn queued_calls_without_a_place_are_counted_once_for_each_try() {
+    let valve = Valve::default();
+    let wait = valve.clone();
+    let upstream = Upstream::start(move |exchange| {
+        wait.wait();
+        exchange.reply(200, &[], "");
+    });
+    let gateway = Gateway::start(&format!(
+        "scale: {{ wait: {{ line: 1, timeout: 300ms }} }}\n\
+         queue: {{ workers: 9, per_function: 9, retry: {{ min_wait: 24h, max_wait: 24h }} }}\n\
+         functions:\n  fig: {{ upstream: [\"{}\"], concurrency: 1 }}\n  \
+         broken: {{ process: @DIR@/nothing, mode: http }}\n",
+        upstream.url()
+    ));
+    let mut first = gateway.connect();
+    first.send_head("GET", "/function/fig", &[]);
+    eventually("the only place is taken", || valve.waiting() == 1);
+    for _ in 0..3 {
+        gateway.submit("fig", "");
+    }
+    gateway.submit("broken", "");
+    let broken = ("function_name", "broken.openfaas-fn");
+    for (name, reason, count) in [
+        (FIG, "wait_timeout", 1.0),
+        (FIG, "line_full", 2.0),
+        (broken, "not_ready", 1.0),
+    ] {
+        let labels = [name, ("reason", reason)];
+        eventually(reason, || {
+            gateway.metric("gateway_rejected_total", &labels) == Some(count)
+        });
+    }
+    assert_eq!(gateway.metric("gateway_rejected_total", &[]), Some(4.0));
+    valve.open_once();
+    first.response("GET").assert_status(200);
+}
+
+#[test]
+fn a_queued_call_that_waits_until_its_time_is_up_is_counted_as_one_without_a_place() {
+    let valve = Valve::default();
+    let wait = valve.clone();
+    let upstream = Upstream::start(move |exchange| {
+        wait.wait();
+        exchange.reply(200, &[], "");
+    });
+    let gateway = Gateway::start(&format!(
+        "queue: {{ timeout: 300ms, retry: {{ attempts: 1 }} }}\n\
+         functions:\n  fig: {{ upstream: [\"{}\"], concurrency: 1 }}\n",
+        upstream.url()
+    ));
+    let mut first = gateway.connect();
+    first.send_head("GET", "/function/fig", &[]);
+    eventually("the only place is taken", || valve.waiting() == 1);
+    let waits = gateway.submit("fig", "");
+    gateway.call_in(&waits, "dead");
+    let labels = [FIG, ("reason", "wait_timeout")];
+    assert_eq!(gateway.metric("gateway_rejected_total", &labels), Some(1.0));
+    assert_eq!(gateway.metric("gateway_rejected_total", &[]), Some(1.0));
+    valve.open_once();
+    first.response("GET").assert_status(200);
 }
 
 #[test]
