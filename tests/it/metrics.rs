@@ -311,58 +311,65 @@ fn queued_calls_without_a_place_are_counted_once_for_each_try() {
         exchange.reply(200, &[], "");
     });
     let gateway = Gateway::start(&format!(
-        "scale: {{ wait: {{ line: 1, timeout: 300ms }} }}\n\
-         queue: {{ workers: 9, per_function: 9, retry: {{ min_wait: 24h, max_wait: 24h }} }}\n\
+        "scale: {{ wait: {{ line: 1 }} }}\n\
+         queue: {{ retry: {{ min_wait: 24h, max_wait: 24h }} }}\n\
          functions:\n  fig: {{ upstream: [\"{}\"], concurrency: 1 }}\n  \
          broken: {{ process: @DIR@/nothing, mode: http }}\n",
         upstream.url()
     ));
-    let mut first = gateway.connect();
-    first.send_head("GET", "/function/fig", &[]);
-    eventually("the only place is taken", || valve.waiting() == 1);
-    for _ in 0..3 {
-        gateway.submit("fig", "");
+    let mut callers = [gateway.connect(), gateway.connect()];
+    for caller in &mut callers {
+        caller.send_head("GET", "/function/fig", &[]);
     }
-    gateway.submit("broken", "");
+    eventually("the only place and the line are taken", || {
+        let held = gateway.metric("gateway_held_requests", &[FIG]);
+        valve.waiting() == 1 && held == Some(1.0)
+    });
+    for function in ["fig", "fig", "broken"] {
+        gateway.submit(function, "");
+    }
     let broken = ("function_name", "broken.openfaas-fn");
-    for (name, reason, count) in [
-        (FIG, "wait_timeout", 1.0),
-        (FIG, "line_full", 2.0),
-        (broken, "not_ready", 1.0),
-    ] {
+    for (name, reason, count) in [(FIG, "line_full", 2.0), (broken, "not_ready", 1.0)] {
         let labels = [name, ("reason", reason)];
         eventually(reason, || {
             gateway.metric("gateway_rejected_total", &labels) == Some(count)
         });
     }
-    assert_eq!(gateway.metric("gateway_rejected_total", &[]), Some(4.0));
-    valve.open_once();
-    first.response("GET").assert_status(200);
+    assert_eq!(gateway.metric("gateway_rejected_total", &[]), Some(3.0));
+    valve.open_for(2);
+    for caller in &mut callers {
+        caller.response("GET").assert_status(200);
+    }
 }
 
 #[test]
-fn a_queued_call_that_waits_until_its_time_is_up_is_counted_as_one_without_a_place() {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
-    let gateway = Gateway::start(&format!(
-        "queue: {{ timeout: 300ms, retry: {{ attempts: 1 }} }}\n\
-         functions:\n  fig: {{ upstream: [\"{}\"], concurrency: 1 }}\n",
-        upstream.url()
-    ));
-    let mut first = gateway.connect();
-    first.send_head("GET", "/function/fig", &[]);
-    eventually("the only place is taken", || valve.waiting() == 1);
-    let waits = gateway.submit("fig", "");
-    gateway.call_in(&waits, "dead");
-    let labels = [FIG, ("reason", "wait_timeout")];
-    assert_eq!(gateway.metric("gateway_rejected_total", &labels), Some(1.0));
-    assert_eq!(gateway.metric("gateway_rejected_total", &[]), Some(1.0));
-    valve.open_once();
-    first.response("GET").assert_status(200);
+fn a_queued_call_that_waits_in_vain_is_counted_whoevers_patience_ends() {
+    for patience in [
+        "scale: { wait: { timeout: 300ms } }\nqueue: { retry: { min_wait: 24h, max_wait: 24h } }",
+        "queue: { timeout: 300ms, retry: { min_wait: 24h, max_wait: 24h } }",
+    ] {
+        let valve = Valve::default();
+        let wait = valve.clone();
+        let upstream = Upstream::start(move |exchange| {
+            wait.wait();
+            exchange.reply(200, &[], "");
+        });
+        let gateway = Gateway::start(&format!(
+            "{patience}\nfunctions:\n  fig: {{ upstream: [\"{}\"], concurrency: 1 }}\n",
+            upstream.url()
+        ));
+        let mut first = gateway.connect();
+        first.send_head("GET", "/function/fig", &[]);
+        eventually("the only place is taken", || valve.waiting() == 1);
+        gateway.submit("fig", "");
+        let labels = [FIG, ("reason", "wait_timeout")];
+        eventually(patience, || {
+            gateway.metric("gateway_rejected_total", &labels) == Some(1.0)
+        });
+        assert_eq!(gateway.metric("gateway_rejected_total", &[]), Some(1.0));
+        valve.open_once();
+        first.response("GET").assert_status(200);
+    }
 }
 
 #[test]
