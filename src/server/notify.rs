@@ -37,7 +37,7 @@ const SIGNS: u32 = 3;
 pub struct Manager {
     /// Its socket; `None`: nobody wants to know.
     socket: Option<Arc<Socket>>,
-    /// Whether it was told that the gateway serves.
+    /// Whether the gateway serves, so that there is something to tell.
     serves: watch::Sender<bool>,
     /// It ends a gateway that gives no sign of life for so long.
     watchdog: Option<Duration>,
@@ -103,11 +103,12 @@ impl Manager {
         runtimes.begun().await;
         // The manager has a limit of its own for the start.
         while !gateway.drain.draining() {
-            if ask(self.metrics, Question::Ready, ANSWER).await.is_ok()
-                && let Some(told) = self.ready(gateway).await
-            {
+            if ask(self.metrics, Question::Ready, ANSWER).await.is_ok() {
+                // Before it is said: the manager may ask for a reload as soon as it hears.
                 self.serves.send_replace(true);
-                return Some(told);
+                if let Some(told) = self.ready(gateway).await {
+                    return Some(told);
+                }
             }
             sleep(AGAIN).await;
         }

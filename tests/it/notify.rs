@@ -281,8 +281,11 @@ fn a_manager_is_heard_at_an_abstract_address_too() {
 }
 
 #[test]
-fn an_empty_name_is_none() {
-    let mut gateway = Gateway::with("").env("NOTIFY_SOCKET", "").start();
+fn an_empty_variable_of_a_manager_is_none() {
+    let mut gateway = Gateway::with("")
+        .env("NOTIFY_SOCKET", "")
+        .env("CREDENTIALS_DIRECTORY", "")
+        .start();
     gateway.signal(Signal::HUP);
     gateway.signal(Signal::TERM);
     let exit = gateway.wait_exit();
