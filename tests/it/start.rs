@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::harness::{Exit, Gateway, Provider, Upstream};
+use crate::harness::{Exit, Gateway, Provider, Upstream, unused_port};
 
 /// Asserts a failure that is told in one line with these words in it.
 #[track_caller]
@@ -203,6 +203,11 @@ fn too_few_open_files_for_the_connections_are_told() {
         let said = gateway.stderr();
         assert_eq!(said.contains("LimitNOFILE="), told, "{limit}: {said}");
     }
+    let nats = format!("{{ url: \"nats://127.0.0.1:{}\" }}", unused_port());
+    let queue = format!("queue: {{ kind: jetstream, jetstream: {nats} }}\n");
+    let worker = Gateway::with(&format!("{yaml}{queue}")).arg("worker");
+    let said = worker.open_files("-n 399").start().stderr();
+    assert!(!said.contains("LimitNOFILE="), "a worker: {said}");
 }
 
 #[test]
