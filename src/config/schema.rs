@@ -1,7 +1,7 @@
 //! JSON Schema of the configuration file, for editors. `conf/schema.json` is its committed copy.
 //!
-//! A key's default stands beside it in [`super::file`], and whether it waits for a restart in
-//! [`super::diff`]. Both become part of the description, which is what editors show.
+//! A key's default stands beside it in `config::file`, and whether it waits for a restart in
+//! `config::diff`. Both become part of the description, which is what editors show.
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
