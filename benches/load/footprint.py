@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-LOOPBACK = "127.0.0.1"
+from cold import LOOPBACK, mib, ms, report, resident
+
 PATIENCE = 60  # seconds for whatever we wait for
 GAP = 0.0005  # seconds between two looks at what is timed
 KINDS = {"upstream": 'upstream: "http://127.0.0.1:9"', "classic": "process: cat"}
@@ -60,7 +61,7 @@ def measure(arguments, folder, label, place, functions):
         before = gateway.spent()
         time.sleep(arguments.secs)
         share = (gateway.spent() - before) / arguments.secs
-        report("", f"idle: {mib(gateway.resident())} resident, {share:.2%} of one processor")
+        report("", f"idle: {mib(resident(gateway.process.pid))} resident, {share:.2%} of one processor")
 
 
 def timed_start(binary, config):
@@ -107,26 +108,10 @@ class Running:
         finally:
             connection.close()
 
-    def resident(self):
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.M)[1]) * 1024
-
     def spent(self):
         """Seconds of processor time; proc(5), fields 14 and 15 of stat."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def report(label, text):
-    print(f"  {label:<16}{text}", flush=True)
-
-
-def ms(seconds):
-    return f"{seconds * 1000:.1f} ms"
-
-
-def mib(size):
-    return f"{size / 2**20:.1f} MiB"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Exit, Gateway, Signal, Upstream, Valve, eventually, unused_port};
+use crate::harness::{Exit, Gateway, Signal, Upstream, eventually, unused_port};
 
 /// Where nobody listens.
 fn nobody() -> String {
@@ -49,12 +49,7 @@ fn a_gateway_that_serves_is_a_0() {
 
 #[test]
 fn a_gateway_that_drains_is_alive_but_not_ready() {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "done");
-    });
+    let (upstream, valve) = Upstream::held();
     let mut gateway = Gateway::start(&upstream.declared("fig"));
     let mut connection = gateway.connect();
     connection.send_head("GET", "/function/fig", &[]);

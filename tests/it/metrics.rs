@@ -127,12 +127,7 @@ fn a_function_has_its_series_before_its_first_call() {
 
 #[test]
 fn a_call_in_flight_is_in_the_gauge() {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
+    let (upstream, valve) = Upstream::held();
     let gateway = Gateway::start(&upstream.declared("fig"));
     let mut connection = gateway.connect();
     connection.send_head("GET", "/function/fig", &[]);
@@ -304,12 +299,7 @@ fn reasons_that_alerts_ask_for_are_zero_before_they_happen() {
 
 #[test]
 fn queued_calls_without_a_place_are_counted_once_for_each_try() {
-    let valve = Valve::default();
-    let wait = valve.clone();
-    let upstream = Upstream::start(move |exchange| {
-        wait.wait();
-        exchange.reply(200, &[], "");
-    });
+    let (upstream, valve) = Upstream::held();
     let gateway = Gateway::start(&format!(
         "scale: {{ wait: {{ line: 1 }} }}\n\
          queue: {{ retry: {{ min_wait: 24h, max_wait: 24h }} }}\n\

@@ -40,6 +40,12 @@ impl Manager {
         }
     }
 
+    /// Starts a gateway that is to tell it.
+    #[track_caller]
+    fn start(&self, yaml: &str) -> Gateway {
+        Gateway::with(yaml).env("NOTIFY_SOCKET", &self.path).start()
+    }
+
     /// Fills its queue, so that nobody else can tell it anything until it listens.
     fn fill(&self) {
         let sender = UnixDatagram::unbound().unwrap();
@@ -100,9 +106,7 @@ fn value<'a>(message: &'a [String], name: &str) -> &'a str {
 fn it_is_ready_once_it_serves_and_says_where() {
     let manager = Manager::new();
     let upstream = Upstream::saying("fig");
-    let gateway = Gateway::with(&upstream.declared("fig"))
-        .env("NOTIFY_SOCKET", &manager.path)
-        .start();
+    let gateway = manager.start(&upstream.declared("fig"));
     let (before, message) = manager.expect("READY=1");
     assert!(before.is_empty(), "the first word is READY: {before:?}");
     assert_eq!(gateway.get("/function/fig").text(), "fig");
@@ -124,9 +128,7 @@ fn it_is_ready_once_it_serves_and_says_where() {
 #[test]
 fn a_reload_by_signal_has_a_beginning_with_its_time_and_an_end() {
     let manager = Manager::new();
-    let gateway = Gateway::with("")
-        .env("NOTIFY_SOCKET", &manager.path)
-        .start();
+    let gateway = manager.start("");
     manager.expect("READY=1");
     let before = monotonic();
     gateway.signal(Signal::HUP);
@@ -139,9 +141,7 @@ fn a_reload_by_signal_has_a_beginning_with_its_time_and_an_end() {
 #[test]
 fn a_bad_reload_ends_as_well_and_says_what_is_wrong() {
     let manager = Manager::new();
-    let gateway = Gateway::with("")
-        .env("NOTIFY_SOCKET", &manager.path)
-        .start();
+    let gateway = manager.start("");
     manager.expect("READY=1");
     gateway.edit("timeouts:\n  upstrem: 5s\n  raed: 5s\n");
     // By itself, as a changed file is noticed;
@@ -168,9 +168,7 @@ fn the_drain_is_announced_before_it_is_over() {
         wait.wait();
         exchange.reply(200, &[], "done");
     });
-    let mut gateway = Gateway::with(&upstream.declared("fig"))
-        .env("NOTIFY_SOCKET", &manager.path)
-        .start();
+    let mut gateway = manager.start(&upstream.declared("fig"));
     let mut connection = gateway.connect();
     connection.send_head("GET", "/function/fig", &[]);
     eventually("the call is in flight", || valve.waiting() == 1);
@@ -190,9 +188,7 @@ fn a_watchdog_gets_signs_of_life_only_where_there_is_one_and_until_the_process_s
         .env("NOTIFY_SOCKET", &manager.path)
         .env("WATCHDOG_USEC", "300000")
         .start();
-    let other = Gateway::with("")
-        .env("NOTIFY_SOCKET", &without.path)
-        .start();
+    let other = without.start("");
     for _ in 0..3 {
         let (_, message) = manager.expect("WATCHDOG=1");
         assert_eq!(message, ["WATCHDOG=1"]);
@@ -270,9 +266,7 @@ fn a_socket_that_is_gone_ends_nothing() {
 #[test]
 fn a_manager_is_heard_at_an_abstract_address_too() {
     let manager = Manager::without_a_file();
-    let gateway = Gateway::with("")
-        .env("NOTIFY_SOCKET", &manager.path)
-        .start();
+    let gateway = manager.start("");
     let (before, _) = manager.expect("READY=1");
     assert!(before.is_empty(), "{before:?}");
     gateway.signal(Signal::HUP);
