@@ -67,10 +67,11 @@ pub(super) const VARIABLES: &[(&str, &str, &str)] = &[
     ),
     ("scale_from_zero", "scale.from_zero", ""),
     ("faas_prometheus_host", "scale.prometheus.host", ""),
+    ("faas_prometheus_port", "scale.prometheus.port", ""),
     (
-        "faas_prometheus_port",
+        "faas_promethus_port",
         "scale.prometheus.port",
-        "`faas_promethus_port` as well.",
+        "The same, as an old README spelt it.",
     ),
     (
         "faas_nats_address",
@@ -338,10 +339,8 @@ fn without_effect(environment: &Environment, notes: &mut Notes) {
 }
 
 fn is_described(name: &str) -> bool {
-    let described = |(known, _, about): &(&str, &str, &str)| {
-        *known == name || about.starts_with(&format!("`{name}` as well"))
-    };
-    VARIABLES.iter().any(described) || WITHOUT_EFFECT.contains(&name)
+    let mut described = VARIABLES.iter().map(|(known, _, _)| *known);
+    described.any(|known| known == name) || WITHOUT_EFFECT.contains(&name)
 }
 
 /// The later wins, if there is a later one.
